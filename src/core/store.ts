@@ -6,7 +6,7 @@ export interface Store {
   /** Write a whole file atomically: after a crash it is the old one or the new one, never a mixture. */
   write(path: string, bytes: Uint8Array | string): Promise<void>;
   /** Append to a log; a torn last line after a crash is the reader's to drop. */
-  append(path: string, text: string): Promise<void>;
+  append(path: string, data: string | Uint8Array): Promise<void>;
   /** Paths of the files under a folder, sorted. */
   list(prefix: string): Promise<string[]>;
   /** Remove a file or everything under a folder; nothing happens when it is not there. */

@@ -73,6 +73,7 @@ function program(): Command {
   const root = new Command('tart')
     .description('Train conversational recommenders with SFT and GRPO on WebGPU.')
     .version(version)
+    .configureHelp({ optionDescription: (option) => option.description })
     .configureOutput({ writeErr: () => undefined })
     .exitOverride()
     .addHelpText(
@@ -94,6 +95,7 @@ function addCommand(root: Command, name: CommandName): void {
     .summary(commandInfo[name].summary)
     .description(`${commandInfo[name].summary}\n\n${commandInfo[name].teach}`)
     .allowExcessArguments(false)
+    .configureHelp({ optionDescription: (option) => option.description })
     .configureOutput({ writeErr: () => undefined })
     .exitOverride()
     .action(async (raw: Record<string, unknown>) => {

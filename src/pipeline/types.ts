@@ -79,6 +79,8 @@ export interface EpisodeState {
   /** 1-based number of the exchange that comes next. */
   turn: number;
   seed: number;
+  /** `--last_turn_recommend`: this is the last exchange, a recommendation is due. */
+  mustRecommend?: boolean;
 }
 
 /** Plays the user. Batched: one reply a state, in order. Each state's last message is the recommender's. */

@@ -17,7 +17,9 @@ function explain(error: unknown, path: string): Error {
       { cause: error },
     );
   if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM')
-    return new InputError(`No permission to write ${path}.`, 'Choose another --output_dir.', { cause: error });
+    return new InputError(`No permission to write ${path}.`, 'Choose another --output_dir.', {
+      cause: error,
+    });
   return error as Error;
 }
 
@@ -67,13 +69,13 @@ export class FolderStore implements Store {
     }
   }
 
-  async append(file: string, text: string): Promise<void> {
+  async append(file: string, data: string | Uint8Array): Promise<void> {
     const path = this.path(file);
     try {
       await mkdir(dirname(path), { recursive: true });
       const handle = await open(path, 'a');
       try {
-        await handle.writeFile(text);
+        await handle.writeFile(data);
       } finally {
         await handle.close();
       }

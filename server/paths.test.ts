@@ -24,7 +24,9 @@ const place = () => ({ kg_dataset: 'redial', data_dir: join(root, 'data'), outpu
 
 it('finds data by path and by bare name, runs by name, adapters by run', () => {
   expect(dataFile('test_data', 'set.json', place())).toBe(join(root, 'data/redial/set.json'));
-  expect(dataFile('test_data', join(root, 'data/redial/set.json'), place())).toBe(join(root, 'data/redial/set.json'));
+  expect(dataFile('test_data', join(root, 'data/redial/set.json'), place())).toBe(
+    join(root, 'data/redial/set.json'),
+  );
   expect(sftDataFile('train_data', 'prep', place())).toBe(join(root, 'runs/prep/sft.json'));
   expect(rowsFile('from', 'one', join(root, 'runs'))).toBe(join(root, 'runs/one/rows.jsonl'));
   expect(adapterFolder('model_path', 'one', join(root, 'runs'))).toBe(join(root, 'runs/one/adapter'));
@@ -37,7 +39,11 @@ it('falls back to the catalogue beside the data file', () => {
 });
 
 it('names the flag, the value and every place it looked in', () => {
-  expect(() => dataFile('test_data', 'absent.json', place())).toThrow(/--test_data absent\.json.*data\/redial/);
-  expect(() => adapterFolder('ref_path', 'two', join(root, 'runs'))).toThrow(/--ref_path two.*adapter_config\.json/);
+  expect(() => dataFile('test_data', 'absent.json', place())).toThrow(
+    /--test_data absent\.json.*data\/redial/,
+  );
+  expect(() => adapterFolder('ref_path', 'two', join(root, 'runs'))).toThrow(
+    /--ref_path two.*adapter_config\.json/,
+  );
   expect(() => catalogueFolder({ ...place(), kg_dataset: 'inspired' })).toThrow(/inspired.*entity2id/);
 });

@@ -1,0 +1,111 @@
+/**
+ * @file A run of the CLI: its folder, its log, its view, and Ctrl-C. Every command that writes a run goes through
+ * `withRun`; a run that is already there is only touched with --resume.
+ */
+import { readFileSync } from 'node:fs';
+import { systemClock } from '../src/core/clock.ts';
+import { UsageError } from '../src/core/errors.ts';
+import type { Stage } from '../src/core/run_event.ts';
+import { RunLog } from '../src/pipeline/run/run_log.ts';
+import { FolderStore } from './folder_store.ts';
+import { runFolder } from './paths.ts';
+import { jsonLinesView, terminalView } from './terminal.ts';
+
+/** The flags every run has. */
+export interface RunValues {
+  log_name?: string | undefined;
+  output_dir: string;
+  resume: boolean;
+  json: boolean;
+}
+
+/** What a command works with. */
+export interface Run {
+  name: string;
+  folder: string;
+  store: FolderStore;
+  log: RunLog;
+  /** Aborted by the first Ctrl-C; the second one kills. */
+  signal: AbortSignal;
+  resume: boolean;
+}
+
+export const configFile = 'config.json';
+
+/** The version that a run records. */
+export const version = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+/** Flags that may differ between a run and its continuation. */
+const free = new Set([
+  'resume',
+  'json',
+  'config',
+  'output_dir',
+  'log_name',
+  'software_gpu',
+  'max_steps',
+  'epoch',
+  'end',
+]);
+
+/** On resume the configuration must be what it was: name the first flag that is not. */
+function assertSameConfig(before: Record<string, unknown>, now: Record<string, unknown>): void {
+  for (const key of new Set([...Object.keys(before), ...Object.keys(now)]))
+    if (!free.has(key) && JSON.stringify(before[key]) !== JSON.stringify(now[key]))
+      throw new UsageError(
+        `--resume: --${key} was ${JSON.stringify(before[key] ?? null)} and is now ${JSON.stringify(now[key] ?? null)}.`,
+        'Continue with the same flags, or start another run.',
+      );
+}
+
+/** A name for a run nobody named. */
+const defaultName = (stage: string): string =>
+  `${stage}-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, '-')}`;
+
+/** Open the run's folder, do the work, and close the view. */
+export async function withRun<T extends RunValues>(
+  stage: Stage,
+  values: T,
+  work: (run: Run) => Promise<void>,
+): Promise<void> {
+  const name = values.log_name ?? defaultName(stage);
+  if (values.resume && !values.log_name)
+    throw new UsageError('--resume needs --log_name.', 'Name the run to continue.');
+  const folder = runFolder(name, values.output_dir);
+  const store = new FolderStore(folder);
+  const config = JSON.parse(JSON.stringify({ command: stage, ...values })) as Record<string, unknown>;
+  const old = await store.read(configFile);
+  if (old && !values.resume)
+    throw new UsageError(
+      `The run ${name} is already there (${folder}).`,
+      'Continue it with --resume, or choose another --log_name.',
+    );
+  if (old && values.resume)
+    assertSameConfig(JSON.parse(new TextDecoder().decode(old)) as Record<string, unknown>, config);
+  else await store.write(configFile, `${JSON.stringify(config, null, 2)}\n`);
+
+  const log = await RunLog.open(store, systemClock);
+  const view =
+    values.json || !process.stdout.isTTY ? jsonLinesView(process.stdout) : terminalView(process.stdout);
+  const unsubscribe = log.subscribe((event) => view.hear(event));
+  const controller = new AbortController();
+  const onInterrupt = (): void => {
+    if (controller.signal.aborted) process.exit(130);
+    process.stderr.write('\nStopping at the next safe point; press Ctrl-C again to stop at once.\n');
+    controller.abort(new DOMException('Stopped by the user.', 'AbortError'));
+  };
+  process.on('SIGINT', onInterrupt);
+  process.on('SIGTERM', onInterrupt);
+  try {
+    if (log.position === 0) log.emit({ type: 'config', stage, config, version });
+    await work({ name, folder, store, log, signal: controller.signal, resume: values.resume });
+    await log.flush();
+  } finally {
+    process.off('SIGINT', onInterrupt);
+    process.off('SIGTERM', onInterrupt);
+    unsubscribe();
+    view.close();
+  }
+}

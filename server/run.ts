@@ -38,7 +38,7 @@ export const version = (
 ).version;
 
 /** Flags that may differ between a run and its continuation. */
-const free = new Set([
+const free = new Set(['resume', 'json', 'config', 'output_dir', 'log_name', 'software_gpu']);
   'resume',
   'json',
   'config',

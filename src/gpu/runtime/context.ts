@@ -11,6 +11,8 @@ export interface Capabilities {
   /** `f16` storage and arithmetic in WGSL. */
   f16: boolean;
   subgroups: boolean;
+  /** The device is a CPU in disguise (SwiftShader): four lanes, costly barriers. */
+  software: boolean;
   /** Most invocations in a workgroup. */
   maxInvocations: number;
   /** Bytes of workgroup memory. */
@@ -44,7 +46,7 @@ export class GpuContext {
   /** Bytes allocated now, and the most there ever were (`perf/peak_bytes`). */
   allocatedBytes = 0;
   peakBytes = 0;
-  /** Set when the device is lost; every later call throws it. */
+  /** Set when the device is lost or refuses a command; every later call throws it. */
   lost: DeviceError | null = null;
 
   constructor(readonly device: GPUDevice) {
@@ -53,12 +55,22 @@ export class GpuContext {
     this.capabilities = {
       f16: features.has('shader-f16'),
       subgroups: features.has('subgroups'),
+      software: info?.isFallbackAdapter === true || info?.architecture === 'swiftshader',
       maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       maxBindingBytes: limits.maxStorageBufferBindingSize,
       vendor: info?.vendor ?? 'unknown',
       architecture: info?.architecture ?? 'unknown',
     };
+    device.addEventListener('uncapturederror', ({ error }) => {
+      const memory = typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError;
+      this.lost ??= new DeviceError(
+        memory ? `The GPU ran out of memory: ${error.message}` : `The GPU refused a command: ${error.message}`,
+        memory
+          ? 'Lower the batch size or the tokens per micro-batch, or turn on gradient checkpointing.'
+          : 'This is a bug in the engine: please report it with this message.',
+      );
+    });
     void device.lost.then((why) => {
       this.lost = new DeviceError(
         `The GPU device was lost (${why.reason || 'unknown reason'}: ${why.message}).`,
@@ -105,15 +117,18 @@ export class GpuContext {
   async read(buffer: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {
     this.assertAlive();
     const size = Math.ceil(bytes / 4) * 4;
-    const staging = this.device.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+    const staging = this.device.createBuffer({
+      size,
+      usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    });
     const encoder = this.device.createCommandEncoder();
     encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
     this.device.queue.submit([encoder.finish()]);
     try {
       await staging.mapAsync(GPUMapMode.READ);
+      this.assertAlive();
       return staging.getMappedRange().slice(0, bytes);
     } catch (cause) {
-      await Promise.resolve();
       throw this.lost ?? new DeviceError('Reading back from the GPU failed.', undefined, { cause });
     } finally {
       staging.destroy();

@@ -24,7 +24,10 @@ export class DispatchList {
     return this.dispatches.length;
   }
 
-  /** Append one dispatch. Tensors are bound in the order of the spec's bindings. */
+  /**
+   * Append one dispatch. Tensors are bound in the order of the spec's bindings, rounded up to 16 bytes (as buffers are), so
+   * that a kernel may read them four floats at a time.
+   */
   add(spec: KernelSpec, tensors: readonly Tensor[], workgroups: Workgroups): void {
     const kernel = this.gpu.kernel(spec);
     const bindGroup = this.gpu.device.createBindGroup({
@@ -32,7 +35,7 @@ export class DispatchList {
       layout: kernel.layout,
       entries: tensors.map((t, binding) => ({
         binding,
-        resource: { buffer: t.buffer, offset: t.offset, size: Math.max(4, Math.ceil(byteLength(t) / 4) * 4) },
+        resource: { buffer: t.buffer, offset: t.offset, size: Math.ceil(byteLength(t) / 16) * 16 },
       })),
     });
     this.dispatches.push({ kernel, bindGroup, workgroups });

@@ -17,7 +17,12 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) 
 export const byteLength = (t: Tensor): number => sizeOf(t.shape) * bytesPerElement(t.dtype);
 
 /** A new zeroed tensor in its own buffer. */
-export function createTensor(gpu: GpuContext, label: string, shape: readonly number[], dtype: DType = 'f32'): Tensor {
+export function createTensor(
+  gpu: GpuContext,
+  label: string,
+  shape: readonly number[],
+  dtype: DType = 'f32',
+): Tensor {
   return { buffer: gpu.createBuffer(sizeOf(shape) * bytesPerElement(dtype), label), offset: 0, shape, dtype };
 }
 

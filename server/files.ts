@@ -1,7 +1,8 @@
-/** @file Host file sources on Node: a folder, or a hub repository with a local cache. */
-import { open, readdir, stat } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+/** @file Folders on Node as file sources and sinks. */
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
 import { InputError } from '../src/core/errors.ts';
+import type { FileSink } from '../src/gpu/formats/export_model.ts';
 import { missingFile } from '../src/gpu/formats/memory_files.ts';
 import type { FileSource } from '../src/gpu/formats/model_source.ts';
 
@@ -50,6 +51,27 @@ export function folderFiles(path: string): FileSource {
         return bytes.subarray(0, at);
       } finally {
         await handle.close();
+      }
+    },
+  };
+}
+
+/** A folder to export into; it is made when needed. A file appears under its name only when it is complete. */
+export function folderSink(path: string): FileSink {
+  return {
+    write: async (file, chunks) => {
+      const target = join(path, file);
+      const partial = `${target}.incomplete`;
+      await mkdir(dirname(target), { recursive: true });
+      const handle = await open(partial, 'w');
+      try {
+        for await (const chunk of chunks) await handle.writeFile(chunk);
+        await handle.close();
+        await rename(partial, target);
+      } catch (error) {
+        await handle.close();
+        await rm(partial, { force: true });
+        throw error;
       }
     },
   };

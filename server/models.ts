@@ -99,6 +99,7 @@ function cached(
     await mkdir(dirname(path), { recursive: true });
     const handle = await open(partial, 'a');
     try {
+      if ((await handle.stat()).size > total) await handle.truncate(0);
       for (let at = (await handle.stat()).size; at < total;) {
         const bytes = await remote.read(file, at, Math.min(at + chunkBytes, total));
         if (bytes.byteLength === 0)

@@ -65,6 +65,11 @@ export interface SeekerReply {
   accepted: boolean;
   /** Attempts whose form could not be read. */
   malformedAttempts: number;
+  /** The model that really answered, and what it used. */
+  model?: string;
+  usage?: { promptTokens: number; completionTokens: number; costUsd?: number };
+  /** Target titles that were redacted from the reply (`--prevent_leakage`). */
+  leaks?: number;
 }
 
 /** An episode in flight: what everyone who takes part may look at. */

@@ -63,7 +63,11 @@ export function describeAttributes(item: Item): string {
 }
 
 function swapRoles(messages: readonly Message[]): Message[] {
-  return messages.map(({ role, content }) => ({ role: role === 'user' ? 'assistant' : 'user', content }));
+  return messages.map(({ role, content }) => ({
+    role: role === 'user' ? 'assistant' : 'user',
+    // Chat APIs refuse empty messages; a policy may write one.
+    content: content.trim() === '' ? '…' : content,
+  }));
 }
 
 /** Many chat APIs refuse a conversation that the assistant opens: a neutral greeting goes first. */

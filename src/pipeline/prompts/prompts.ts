@@ -7,12 +7,10 @@
  */
 import * as v from 'valibot';
 import { InputError } from '../../core/errors.ts';
+import { RECOMMENDATION_PHRASE } from '../response/render_list.ts';
 
 /** Raised whenever a sentence of a built-in set changes, so that two runs can be told apart. */
 export const PROMPTS_VERSION = 1;
-
-/** Phrase before every list; the canonical form and the list parser lean on it. */
-export const LIST_PHRASE = 'here are some recommendations:';
 
 /** The wording a run uses. */
 export interface PromptSet {
@@ -35,20 +33,20 @@ export interface PromptSet {
 
 const RECOMMENDER = `You help a person find a film to watch, in a conversation.
 In every message do exactly one of two things:
-- Recommend: when you know enough about the person's taste, give one short reason, then write "${LIST_PHRASE}" and ten films the person is most likely to want, all on one line: 1. Title (Year) 2. Title (Year) and so on to 10. Films that were mentioned before may be in the list.
+- Recommend: when you know enough about the person's taste, give one short reason, then write "${RECOMMENDATION_PHRASE}" and ten films the person is most likely to want, all on one line: 1. Title (Year) 2. Title (Year) and so on to 10. Films that were mentioned before may be in the list.
 - Ask: when you do not know enough, ask one question about what the person likes.
 Never recommend and ask in the same message.`;
 
 const TEACHER = `You are an expert at recommending films in a conversation.
 In every message do exactly one of two things:
-- Recommend: when you are confident about the person's taste, give one short reason, then write "${LIST_PHRASE}" followed by the ten films the person is most likely to want, best first, one a line, each as "1. Title (Year)". Films that were mentioned before may be in the list.
+- Recommend: when you are confident about the person's taste, give one short reason, then write "${RECOMMENDATION_PHRASE}" followed by the ten films the person is most likely to want, best first, one a line, each as "1. Title (Year)". Films that were mentioned before may be in the list.
 - Ask: when you are not confident yet, ask one question about the person's preferences.
 Never recommend and ask in the same message. Write nothing after the list.`;
 
 const SEEKER_FORM = `Always answer in exactly two lines:
-Intent: recommendation or inquiry
+Intent: recommendation, accepted — or: recommendation, refused — or: inquiry
 Reply: what you say, in about {words} words
-The intent says what the recommender's last message did. It is "recommendation" when the message names at least one film for you to watch ("have you seen X?" counts), also when it asks a question at the same time. It is "inquiry" when it only asks or talks.`;
+The intent says what the recommender's last message did. It is a recommendation when the message names at least one film for you to watch ("have you seen X?" counts), also when it asks a question at the same time. It is an inquiry when it only asks or talks.`;
 
 const SEEKER_RULES = `- When the message recommends a film that is in your mind, accept it gladly.
 - When it recommends anything else, refuse in a few words, without a reason and without describing what you want.
@@ -66,7 +64,7 @@ const ATTRIBUTE_SEEKER = `You are a person talking to a film recommender. You do
 - When it recommends and asks at once, only accept or refuse.
 ${SEEKER_FORM}`;
 
-const REPAIR = `That was not in the required form. Answer again in exactly two lines, the first "Intent: recommendation" or "Intent: inquiry", the second "Reply: …".`;
+const REPAIR = `That was not in the required form. Answer again in exactly two lines, the first "Intent: recommendation, accepted", "Intent: recommendation, refused" or "Intent: inquiry", the second "Reply: …".`;
 
 /** For language models of ordinary size. */
 export const STANDARD_PROMPTS: PromptSet = {

@@ -18,6 +18,7 @@ import type {
   SeekerReply,
   SuccessNotion,
 } from '../types.ts';
+import { succeeds } from '../response/judge.ts';
 import { rolloutKey, rolloutSeed } from './seeds.ts';
 
 /** Judges recommender messages against target items; one judgement a message, in order. */
@@ -207,7 +208,13 @@ async function exchange(
       reply,
       judgement,
       record,
-      rewarded: reply.intent === 'recommendation' && pays(record, judgement, targets[i]!, settings),
+      rewarded:
+        reply.intent === 'recommendation' &&
+        succeeds(judgement, targets[i]!, {
+          success: settings.success,
+          accepted: reply.accepted,
+          training: settings.training === true,
+        }),
     });
   });
 }
@@ -225,30 +232,9 @@ function rewrite(
   const hasList = judgement.listed.length > 0;
   if (state.mustRecommend && !hasList) return rewriter.retrievedList(judgement);
   if (settings.recSuccessRecommend && hit) return rewriter.retrievedList(judgement);
-  const succeeds = hit || judgement.shownTargets.length > 0;
-  if (settings.rerank && hasList && succeeds) return rewriter.rerank(text, judgement);
+  const success = hit || judgement.shownTargets.length > 0;
+  if (settings.rerank && hasList && success) return rewriter.rerank(text, judgement);
   return text;
-}
-
-/** Does a recommendation turn succeed by the notion that pays? */
-function pays(
-  turn: Pick<TurnRecord, 'shown' | 'hit' | 'accepted'>,
-  judgement: Judgement,
-  targets: readonly Item[],
-  settings: Pick<EpisodeSettings, 'success' | 'training'>,
-): boolean {
-  switch (settings.success) {
-    case 'original':
-      return turn.hit || (settings.training === true && hasVerbatimTitle(judgement.listed, targets));
-    case 'shown':
-      return turn.shown;
-    case 'strict':
-      return turn.shown && turn.accepted;
-  }
-}
-
-function hasVerbatimTitle(listed: readonly string[], targets: readonly Item[]): boolean {
-  return targets.some(({ name }) => listed.includes(name));
 }
 
 function endOf(turn: EpisodeTurn, number: number, settings: EpisodeSettings): EpisodeEnd | null {

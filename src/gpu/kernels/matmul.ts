@@ -96,8 +96,8 @@ export function recordMatmul(
     alpha: shape.alpha ?? 1,
     accumulate: shape.accumulate ?? false,
     bDtype: tensors.b.dtype,
-    bias: tensors.bias != null,
-    add: tensors.add != null,
+    bias: Boolean(tensors.bias),
+    add: Boolean(tensors.add),
     // A software device never contracts a·b + c; a real one may or may not, so say which.
     fma: software ? (x, y, acc) => `${acc} + ${x} * ${y}` : (x, y, acc) => `fma(${x}, ${y}, ${acc})`,
   };

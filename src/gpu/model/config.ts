@@ -66,7 +66,8 @@ export function linearShape(c: ModelConfig, module: LinearModule): [number, numb
 
 /** Hugging Face name of a block's linear weight, e.g. `model.layers.0.self_attn.q_proj.weight`. */
 export function linearName(layer: number, module: LinearModule): string {
-  const parent = module === 'gate_proj' || module === 'up_proj' || module === 'down_proj' ? 'mlp' : 'self_attn';
+  const parent =
+    module === 'gate_proj' || module === 'up_proj' || module === 'down_proj' ? 'mlp' : 'self_attn';
   return `model.layers.${layer}.${parent}.${module}.weight`;
 }
 

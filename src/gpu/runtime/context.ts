@@ -65,7 +65,9 @@ export class GpuContext {
     device.addEventListener('uncapturederror', ({ error }) => {
       const memory = typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError;
       this.lost ??= new DeviceError(
-        memory ? `The GPU ran out of memory: ${error.message}` : `The GPU refused a command: ${error.message}`,
+        memory
+          ? `The GPU ran out of memory: ${error.message}`
+          : `The GPU refused a command: ${error.message}`,
         memory
           ? 'Lower the batch size or the tokens per micro-batch, or turn on gradient checkpointing.'
           : 'This is a bug in the engine: please report it with this message.',

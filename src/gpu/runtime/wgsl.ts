@@ -29,19 +29,23 @@ export function kernelSpec(
 /** Invocations in a workgroup of an elementwise kernel. */
 const flatSize = 64;
 
-/** A kernel that runs `body` once for every `i` in [0, count). Dispatch it over `flatGrid(count)`. */
+/**
+ * A kernel that runs `body` once for every `i` in [0, count). Dispatch it over `flatGrid(count)`. `functions` is WGSL that
+ * stands before `main`.
+ */
 export function elementwise(
   name: string,
   count: number,
   reads: Record<string, string>,
   writes: Record<string, string>,
   body: string,
+  functions = '',
 ): KernelSpec {
   return kernelSpec(
     name,
     reads,
     writes,
-    `
+    `${functions}
 @compute @workgroup_size(${flatSize})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * groups.x * ${flatSize}u + id.x;

@@ -18,14 +18,16 @@ export interface RuleTeacherOptions {
   titles: TitleReader;
   /** Seed of what it remembers; the same for a whole run. */
   seed: number;
-  /** Share of (item, attribute) pairs it remembers. Default 0.8. */
+  /** Share of (item, attribute) pairs it remembers. Default 0.85. */
   knowledge?: number;
   /** Share of turns in which it forgets the most telling clue. Default 0.1. */
   errorRate?: number;
-  /** Bits of evidence it wants before it recommends. Default 3. */
+  /** Bits of evidence it wants before it recommends. Default 5. */
   confidence?: number;
-  /** Questions it asks before it recommends anyway. Default 1. */
+  /** Questions it asks before it recommends anyway; every refused list allows one more. Default 1. */
   maxQuestions?: number;
+  /** T, where it is known: the last turn is no time for a question. */
+  turnNum?: number;
   /** Items it recommends. Default 10. */
   listLength?: number;
   /** How often people like an item, any scale; a small part of the score. Default: unknown. */
@@ -76,15 +78,16 @@ export class RuleTeacher implements Recommender {
 
   /** The question to ask, or null when it is time to recommend. */
   private question(understood: Understanding, state: EpisodeState): string | null {
-    const { confidence = 3, maxQuestions = 1 } = this.options;
-    const asked = state.interaction.filter(
-      ({ role, content }) => role === 'assistant' && !this.options.titles.list(content),
-    ).length;
-    if (state.mustRecommend || asked >= maxQuestions) return null;
+    const { confidence = 5, maxQuestions = 1, turnNum = Infinity, titles } = this.options;
+    const mine = state.interaction.filter(({ role }) => role === 'assistant');
+    const lists = mine.filter(({ content }) => titles.list(content) !== null).length;
+    const asked = mine.length - lists;
+    if (state.mustRecommend || state.turn >= turnNum || asked >= maxQuestions + lists) return null;
     const bits =
       understood.clues.reduce((sum, clue) => sum + (clue.positive ? this.bits(clue) : 0), 0) +
       LIKENESS * Math.min(2, understood.liked.length);
-    if (bits >= confidence) return null;
+    // After a refusal more evidence is needed than before.
+    if (bits >= confidence * (1 + lists)) return null;
     const known = new Set(understood.clues.map(({ facet }) => facet));
     const facet = QUESTION_ORDER.find((candidate) => !known.has(candidate)) ?? 'genre';
     return QUESTIONS[facet];
@@ -141,7 +144,7 @@ export class RuleTeacher implements Recommender {
   }
 
   private remembers(id: number, attribute: string): boolean {
-    const { seed, knowledge = 0.8 } = this.options;
+    const { seed, knowledge = 0.85 } = this.options;
     return toUnit(hash32(seed, hashString('knowledge'), id, hashString(attribute))) < knowledge;
   }
 

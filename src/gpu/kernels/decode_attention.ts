@@ -74,6 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var sum: array<f32, ${G}>;
   for (var g = 0u; g < ${G}u; g++) { best[g] = -3.0e38; sum[g] = 0.0; }
   var acc: array<${vec}, ${perThread}>;
+  for (var j = 0u; j < ${perThread}u; j++) { acc[j] = ${vec}(); }
 
   for (var base = 0u; base < length; base += ${tile}u) {
     let count = min(${tile}u, length - base);
@@ -85,6 +86,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let entry = (entry_of(place, base + t) * ${KV}u + group.y) * ${C}u;
       entries[t] = entry;
       var score: array<f32, ${G}>;
+      // Said aloud: SwiftShader does not zero it anew in every turn of the loop.
+      for (var g = 0u; g < ${G}u; g++) { score[g] = 0.0; }
       for (var c = 0u; c < ${C}u; c++) {
         let key = k_pool[entry + c];
         for (var g = 0u; g < ${G}u; g++) { score[g] += product(query[g * ${C}u + c], key); }

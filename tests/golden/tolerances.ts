@@ -1,0 +1,60 @@
+/**
+ * @file How far from the golden values (transformers + PEFT in float64) the engine may be, per precision level.
+ *
+ * AdamW magnifies noise where a gradient is near zero: its first step is lr·g/|g|, so an entry whose gradient is rounding
+ * noise may move by +lr here and by −lr there. An entry of a weight tensor therefore counts in the relative norm only
+ * if its first golden gradient is above a noise floor, `adamNoiseFloor` × the tensor's root mean square gradient;
+ * the entries below the floor (at most the share `adamNoiseShare` of a tensor, or the check fails) are held to the
+ * absolute bound steps · lr instead, the farthest AdamW can carry a weight.
+ */
+
+export type Precision = 'f32' | 'f16';
+
+export interface Tolerances {
+  /** Absolute. */
+  logits: number;
+  /** Absolute; log-probs, per-token entropies, mean KL. */
+  logprobs: number;
+  /** Relative. */
+  loss: number;
+  /** Relative, in the norm of a tensor. */
+  gradient: number;
+  /** Relative, of the global gradient norm that a step reports. */
+  gradientNorm: number;
+  /** Relative, in the norm of a tensor, after the golden AdamW steps. */
+  weights: number;
+  adamNoiseFloor: number;
+  adamNoiseShare: number;
+  /** Absolute, of policy losses of `grpo_losses.json` computed on the GPU, and their gradients. */
+  policyLoss: number;
+  /** Whether greedy and beam outputs must be identical. */
+  identicalGeneration: boolean;
+}
+
+export const tolerances: Record<Precision, Tolerances> = {
+  f32: {
+    logits: 2e-4,
+    logprobs: 2e-4,
+    loss: 1e-5,
+    gradient: 2e-4,
+    gradientNorm: 2e-4,
+    weights: 2e-4,
+    adamNoiseFloor: 1e-3,
+    adamNoiseShare: 5e-3,
+    policyLoss: 1e-4,
+    identicalGeneration: true,
+  },
+  // f16 has 11 significant bits: a rounding is 5e-4 of a value, and a few dozen of them meet in a logit.
+  f16: {
+    logits: 3e-2,
+    logprobs: 3e-2,
+    loss: 2e-3,
+    gradient: 3e-2,
+    gradientNorm: 1e-2,
+    weights: 1e-2,
+    adamNoiseFloor: 5e-2,
+    adamNoiseShare: 1e-1,
+    policyLoss: 1e-4,
+    identicalGeneration: false,
+  },
+};

@@ -31,7 +31,7 @@ export function recordDropout(list: DispatchList, t: DropoutTensors, key: number
   const [rows, width] = t.out.shape as [number, number];
   const spec = elementwise(
     'dropout',
-    rows * width,
+    'arrayLength(&out)',
     { x: 'f32', seeds: 'u32', sequences: 'u32', positions: 'u32' },
     { out: 'f32' },
     `

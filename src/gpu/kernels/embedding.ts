@@ -9,7 +9,7 @@ export function recordGather(list: DispatchList, table: Tensor, rows: Tensor, ou
   const [count, width] = out.shape as [number, number];
   const spec = elementwise(
     'gather_rows',
-    count * width,
+    'arrayLength(&out)',
     { table: elementType(table.dtype, false), rows: 'u32' },
     { out: 'f32' },
     `

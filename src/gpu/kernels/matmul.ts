@@ -34,6 +34,11 @@ export interface MatmulShape {
   alpha?: number;
   /** Add the product to what `c` holds, instead of overwriting it. */
   accumulate?: boolean;
+  /**
+   * Rows are tokens: take their number (m; k for TN) from the length of the bound arrays instead of baking it in, so that one
+   * kernel serves every number of tokens. Needs `c` (`b` for TN) bound with exactly that many rows, in multiples of 4.
+   */
+  tokenRows?: boolean;
 }
 
 export interface MatmulTensors {
@@ -54,6 +59,10 @@ export interface MatmulPlan extends Required<MatmulShape> {
   bDtype: DType;
   bias: boolean;
   add: boolean;
+  /** WGSL of the number of rows m, given how many elements an entry of `c` holds. */
+  rows: (lanes: number) => string;
+  /** The same of the inner dimension k, for `b`. */
+  depth: (lanes: number) => string;
   /** WGSL of `acc + x·y`. */
   fma: (x: string, y: string, acc: string) => string;
 }
@@ -82,19 +91,25 @@ export function recordMatmul(
   const { m, n, k, kind } = shape;
   if (m === 0 || n === 0) return;
   const software = gpu.capabilities.software;
+  const tokenRows = shape.tokenRows ?? false;
+  const ldb = shape.ldb ?? (kind === 'NT' ? k : n);
+  const ldc = shape.ldc ?? n;
   const plan: MatmulPlan = {
     kind,
     m,
     n,
     k,
     lda: shape.lda ?? (kind === 'TN' ? m : k),
-    ldb: shape.ldb ?? (kind === 'NT' ? k : n),
-    ldc: shape.ldc ?? n,
+    ldb,
+    ldc,
     aOffset: shape.aOffset ?? 0,
     bOffset: shape.bOffset ?? 0,
     cOffset: shape.cOffset ?? 0,
     alpha: shape.alpha ?? 1,
     accumulate: shape.accumulate ?? false,
+    tokenRows,
+    rows: (lanes) => (tokenRows && kind !== 'TN' ? `(arrayLength(&c) * ${lanes}u / ${ldc}u)` : `${m}u`),
+    depth: (lanes) => (tokenRows && kind === 'TN' ? `(arrayLength(&b) * ${lanes}u / ${ldb}u)` : `${k}u`),
     bDtype: tensors.b.dtype,
     bias: Boolean(tensors.bias),
     add: Boolean(tensors.add),

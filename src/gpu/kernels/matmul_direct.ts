@@ -41,15 +41,16 @@ ${loaders('a', 'f32', vectorA)}
 ${loaders('b', p.bDtype, vectorB)}
 @compute @workgroup_size(${lanes}, ${stack})
 fn main(@builtin(global_invocation_id) id: vec3u) {
+  let rows = ${p.rows(vectorC ? 4 : 1)};
   let rowBase = id.y * ${rows}u;
   let columnBase = id.x * ${columns}u;
-  if (rowBase >= ${p.m}u || columnBase >= ${p.n}u) { return; }
+  if (rowBase >= rows || columnBase >= ${p.n}u) { return; }
   // Out-of-range rows and columns repeat the last one and are not stored.
   ${unroll(columns, (j) => `let column${j} = min(columnBase + ${j}u, ${p.n - 1}u);`)}
-  ${unroll(rows, (i) => `let row${i} = min(rowBase + ${i}u, ${p.m - 1}u);`)}
+  ${unroll(rows, (i) => `let row${i} = min(rowBase + ${i}u, rows - 1u);`)}
   ${unroll(rows, (i) => `var sum${i} = vec4f();`)}
   ${body(p, rows, vectorA, vectorB)}
-  ${unroll(rows, (i) => `if (rowBase + ${i}u < ${p.m}u) { ${store(p, i, vectorC)} }`)}
+  ${unroll(rows, (i) => `if (rowBase + ${i}u < rows) { ${store(p, i, vectorC)} }`)}
 }`,
   );
   return { spec, workgroups: [Math.ceil(p.n / (lanes * columns)), Math.ceil(p.m / (rows * stack))] };
@@ -99,7 +100,8 @@ function outerProducts(p: MatmulPlan, rows: number, vectorA: boolean, vectorB: b
     const x = (i: number) => (groups ? `x${Math.floor(i / 4)}[${i % 4}]` : `x${i}`);
     return `
   ${head}
-  for (var k = 0u; k < ${p.k}u; k++) {
+  let depth = ${p.depth(vectorB ? 4 : 1)};
+  for (var k = 0u; k < depth; k++) {
     let y = ${step('k')};
     ${readA}
     ${unroll(rows, (i) => `sum${i} = ${p.fma(`vec4f(${x(i)})`, 'y', `sum${i}`)};`)}

@@ -34,13 +34,13 @@ export function tiledMatmul(p: MatmulPlan): { spec: KernelSpec; workgroups: Work
     contiguousK
       ? `let ${other} = e / ${panel}u; let inner = e % ${panel}u;`
       : `let ${other} = e % ${tile}u; let inner = e / ${tile}u;`;
-  const stage = (name: 'a' | 'b', contiguousK: boolean, limit: number, origin: string, index: string) => `
+  const stage = (name: 'a' | 'b', contiguousK: boolean, limit: string, origin: string, index: string) => `
     for (var e = local; e < ${tile * panel}u; e += ${side * side}u) {
       ${split(contiguousK, 'across')}
       let ${name === 'a' ? 'row' : 'column'} = ${origin} + across;
       let k = k0 + inner;
       var value = 0.0;
-      if (${name === 'a' ? 'row' : 'column'} < ${limit}u && k < ${p.k}u) { value = ${name}_at(${index}); }
+      if (${name === 'a' ? 'row' : 'column'} < ${limit} && k < depth) { value = ${name}_at(${index}); }
       panel_${name}[inner * ${tile + 1}u + across] = value;
     }`;
   const value = (i: number, j: number) =>
@@ -67,12 +67,14 @@ fn main(
   @builtin(local_invocation_id) lane: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
+  let rows = ${p.rows(1)};
+  let depth = ${p.depth(1)};
   let row0 = group.y * ${tile}u;
   let column0 = group.x * ${tile}u;
   ${unroll(each, (i) => unroll(each, (j) => `var sum${i}_${j} = 0.0;`, ' '))}
-  for (var k0 = 0u; k0 < ${p.k}u; k0 += ${panel}u) {
-    ${stage('a', p.kind !== 'TN', p.m, 'row0', atA)}
-    ${stage('b', p.kind === 'NT', p.n, 'column0', atB)}
+  for (var k0 = 0u; k0 < depth; k0 += ${panel}u) {
+    ${stage('a', p.kind !== 'TN', 'rows', 'row0', atA)}
+    ${stage('b', p.kind === 'NT', `${p.n}u`, 'column0', atB)}
     workgroupBarrier();
     for (var inner = 0u; inner < ${panel}u; inner++) {
       ${unroll(each, (i) => `let x${i} = panel_a[inner * ${tile + 1}u + lane.y + ${side * i}u];`)}
@@ -90,7 +92,7 @@ fn main(
     let row = row0 + lane.y + ${side * i}u;
     let column = column0 + lane.x + ${side * j}u;
     let at = row * ${p.ldc}u + column;
-    if (row < ${p.m}u && column < ${p.n}u) { c[${p.cOffset}u + at] = ${value(i, j)}; }
+    if (row < rows && column < ${p.n}u) { c[${p.cOffset}u + at] = ${value(i, j)}; }
   }`,
     ),
   )}

@@ -8,36 +8,7 @@ import type { GpuContext } from '../runtime/context.ts';
 import type { DispatchList } from '../runtime/dispatch_list.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { f32Literal, grid, kernelSpec } from '../runtime/wgsl.ts';
-
-/** Invocations that share a row: few on a software device, where a barrier costs more than a loop. */
-export const rowThreads = (gpu: GpuContext, width: number): number =>
-  gpu.capabilities.software ? 4 : width <= 64 ? 32 : width <= 1024 ? 64 : 256;
-
-/** WGSL `row_sum(value, lane)`: the sum of `value` over a workgroup of `threads`, the same bits in every invocation. */
-export const rowSum = (threads: number): string => `
-var<workgroup> partial: array<f32, ${threads}>;
-fn row_sum(value: f32, lane: u32) -> f32 {
-  workgroupBarrier();
-  partial[lane] = value;
-  workgroupBarrier();
-  for (var step = ${threads / 2}u; step > 0u; step /= 2u) {
-    if (lane < step) { partial[lane] += partial[lane + step]; }
-    workgroupBarrier();
-  }
-  return partial[0];
-}`;
-
-/** The head of a kernel in which one workgroup of `threads` works on one of `rows` rows. */
-export const rowMain = (threads: number, rows: number, body: string): string => `
-@compute @workgroup_size(${threads})
-fn main(
-  @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let row = group.y * groups.x + group.x;
-  if (row >= ${rows}u) { return; }
-  ${body}
-}`;
+import { rowMain, rowReduce, rowThreads } from './rows.ts';
 
 /** `y = rmsnorm(x)·weight`. x, y [N, D], weight [D]. */
 export function recordRmsNorm(
@@ -52,10 +23,10 @@ export function recordRmsNorm(
     'rmsnorm',
     { x: 'f32', weight: 'f32' },
     { y: 'f32' },
-    `${rowSum(threads)}
+    `${rowReduce('row_sum', threads, (a, b) => `${a} + ${b}`)}
 ${rowMain(
   threads,
-  rows,
+  `arrayLength(&y) / ${width}u`,
   `
   let first = row * ${width}u;
   var squares = 0.0;
@@ -84,10 +55,10 @@ export function recordRmsNormBackward(
     'rmsnorm_backward',
     { x: 'f32', weight: 'f32', dy: 'f32' },
     { dx: 'f32', ...(contribution && { contribution: 'f32' }) },
-    `${rowSum(threads)}
+    `${rowReduce('row_sum', threads, (a, b) => `${a} + ${b}`)}
 ${rowMain(
   threads,
-  rows,
+  `arrayLength(&dx) / ${width}u`,
   `
   let first = row * ${width}u;
   var squares = 0.0;

@@ -102,7 +102,7 @@ export function recordRope(
   const count = raw.shape[0]! * heads;
   const spec = elementwise(
     'rope',
-    count,
+    `arrayLength(&positions) * ${heads}u`,
     { raw: 'f32', positions: 'u32', table: 'f32', ...(norms && { q_norm: 'f32', k_norm: 'f32' }) },
     { qkv: 'f32' },
     `
@@ -152,7 +152,7 @@ export function recordRopeBackward(
   const contribute = contributions && norms;
   const spec = elementwise(
     'rope_backward',
-    count,
+    `arrayLength(&positions) * ${heads}u`,
     { positions: 'u32', table: 'f32', ...(norms && { raw: 'f32', q_norm: 'f32', k_norm: 'f32' }) },
     { grad: 'f32', ...(contribute && { q_terms: 'f32', k_terms: 'f32' }) },
     `

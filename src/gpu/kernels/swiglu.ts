@@ -17,7 +17,7 @@ export function recordSwiGlu(list: DispatchList, gateUp: Tensor, h: Tensor): voi
   const [rows, width] = h.shape as [number, number];
   const spec = elementwise(
     'swiglu',
-    rows * width,
+    'arrayLength(&h)',
     { gate_up: 'f32' },
     { h: 'f32' },
     `${activation(width)}
@@ -31,7 +31,7 @@ export function recordSwiGluBackward(list: DispatchList, gateUp: Tensor, dh: Ten
   const [rows, width] = dh.shape as [number, number];
   const spec = elementwise(
     'swiglu_backward',
-    rows * width,
+    'arrayLength(&dh)',
     { gate_up: 'f32', dh: 'f32' },
     { d_gate_up: 'f32' },
     `${activation(width)}

@@ -70,14 +70,14 @@ export function recordLinear(c: LinearContext, x: Tensor, y: Tensor, add: Tensor
   const [m, k] = x.shape as [number, number];
   const n = y.shape[1]!;
   const { weight, bias } = c.weights;
-  recordMatmul(c.gpu, c.list, { kind: 'NT', m, n, k }, { a: x, b: weight, c: y, bias, add });
+  recordMatmul(c.gpu, c.list, { kind: 'NT', tokenRows: true, m, n, k }, { a: x, b: weight, c: y, bias, add });
   for (const { slice, pair } of adapted(c)) {
     const r = c.adapter!.config.r;
     const xa = c.lowRank(slice.module);
     recordMatmul(
       c.gpu,
       c.list,
-      { kind: 'NT', m, n: r, k },
+      { kind: 'NT', tokenRows: true, m, n: r, k },
       { a: loraInput(c, x, slice.module), b: pair.a, c: xa },
     );
     recordMatmul(
@@ -85,6 +85,7 @@ export function recordLinear(c: LinearContext, x: Tensor, y: Tensor, add: Tensor
       c.list,
       {
         kind: 'NT',
+        tokenRows: true,
         m,
         n: slice.width,
         k: r,
@@ -125,10 +126,16 @@ export function recordLinearBackward(
   const n = dy.shape[1]!;
   const { gpu, list } = c;
   const { weight, name, biasName } = c.weights;
-  if (dx) recordMatmul(gpu, list, { kind: 'NN', m, n: k, k: n }, { a: dy, b: weight, c: dx });
+  if (dx)
+    recordMatmul(gpu, list, { kind: 'NN', tokenRows: true, m, n: k, k: n }, { a: dy, b: weight, c: dx });
   if (g.full) {
     const dw = g.grads.view(name, weight.shape);
-    recordMatmul(gpu, list, { kind: 'TN', m: n, n: k, k: m, accumulate: true }, { a: dy, b: x, c: dw });
+    recordMatmul(
+      gpu,
+      list,
+      { kind: 'TN', tokenRows: true, m: n, n: k, k: m, accumulate: true },
+      { a: dy, b: x, c: dw },
+    );
     if (biasName)
       recordColumnSum(list, { x: dy, scratch: g.columns, grad: g.grads.view(biasName, [n]) }, m, n);
   }
@@ -140,19 +147,19 @@ export function recordLinearBackward(
     recordMatmul(
       gpu,
       list,
-      { kind: 'TN', m: rows, n: r, k: m, ...view, alpha: scale, accumulate: true },
+      { kind: 'TN', tokenRows: true, m: rows, n: r, k: m, ...view, alpha: scale, accumulate: true },
       { a: dy, b: c.lowRank(slice.module), c: g.grads.view(pair.names.b) },
     );
     recordMatmul(
       gpu,
       list,
-      { kind: 'NN', m, n: r, k: rows, ...view, alpha: scale },
+      { kind: 'NN', tokenRows: true, m, n: r, k: rows, ...view, alpha: scale },
       { a: dy, b: pair.b, c: g.lowRank },
     );
     recordMatmul(
       gpu,
       list,
-      { kind: 'TN', m: r, n: k, k: m, accumulate: true },
+      { kind: 'TN', tokenRows: true, m: r, n: k, k: m, accumulate: true },
       { a: g.lowRank, b: loraInput(c, x, slice.module), c: g.grads.view(pair.names.a) },
     );
     if (!dx) continue;
@@ -160,13 +167,18 @@ export function recordLinearBackward(
       recordMatmul(
         gpu,
         list,
-        { kind: 'NN', m, n: k, k: r, accumulate: true },
+        { kind: 'NN', tokenRows: true, m, n: k, k: r, accumulate: true },
         { a: g.lowRank, b: pair.a, c: dx },
       );
       continue;
     }
     const through: Tensor = { ...c.dropped!, shape: x.shape };
-    recordMatmul(gpu, list, { kind: 'NN', m, n: k, k: r }, { a: g.lowRank, b: pair.a, c: through });
+    recordMatmul(
+      gpu,
+      list,
+      { kind: 'NN', tokenRows: true, m, n: k, k: r },
+      { a: g.lowRank, b: pair.a, c: through },
+    );
     recordDropout(list, { x: through, out: dx, ...c.dropout }, dropoutKey(c.layer, slice.module), true);
   }
 }

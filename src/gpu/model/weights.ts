@@ -12,7 +12,7 @@ import type { DType, Tensor } from '../runtime/tensor.ts';
 import { bytesPerElement, createTensor, sizeOf, writeTensor } from '../runtime/tensor.ts';
 import type { LinearModule, ModelConfig } from './config.ts';
 import { linearName, linearShape } from './config.ts';
-import type { FlatTensors} from './parameters.ts';
+import type { FlatTensors } from './parameters.ts';
 import { ParameterLayout } from './parameters.ts';
 
 /** A block's four products: the fused ones and the two that stand alone. */

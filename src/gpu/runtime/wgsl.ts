@@ -30,12 +30,13 @@ export function kernelSpec(
 const flatSize = 64;
 
 /**
- * A kernel that runs `body` once for every `i` in [0, count). Dispatch it over `flatGrid(count)`. `functions` is WGSL that
- * stands before `main`.
+ * A kernel that runs `body` once for every `i` in [0, count), dispatched over `flatGrid`. `count` is a number, or WGSL that
+ * tells it at run time (`arrayLength(&out)`), so that one kernel serves every number of tokens. `functions` is WGSL
+ * that stands before `main`.
  */
 export function elementwise(
   name: string,
-  count: number,
+  count: number | string,
   reads: Record<string, string>,
   writes: Record<string, string>,
   body: string,
@@ -49,7 +50,7 @@ export function elementwise(
 @compute @workgroup_size(${flatSize})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let i = id.y * groups.x * ${flatSize}u + id.x;
-  if (i >= ${count}u) { return; }
+  if (i >= ${typeof count === 'number' ? `${count}u` : count}) { return; }
   ${body}
 }`,
   );

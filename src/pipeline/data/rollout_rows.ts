@@ -61,6 +61,10 @@ export const RolloutRowSchema = v.pipe(
     ),
     /** 1-based turn of the first success by the notion that paid; 0 = never. */
     success_turn: v.optional(Id),
+    /** The original's figure: the last message retrieved a target, whatever its intent. */
+    last_turn_success: v.optional(v.boolean()),
+    /** Why the episode ended. */
+    ended: v.optional(v.string()),
     reward: v.optional(v.number()),
     seed: v.optional(v.number()),
     /** The model that really answered. */

@@ -115,6 +115,7 @@ export function parsePromptFile(text: string, file: string): PromptSet {
       cause: error,
     });
   }
+  if (Array.isArray(json)) throw new InputError(`${file}: the file is a list.`, 'Write one JSON object.');
   const parsed = v.safeParse(overrideSchema, json);
   if (!parsed.success) {
     const issue = parsed.issues[0];

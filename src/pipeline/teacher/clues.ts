@@ -118,7 +118,7 @@ export class ClueReader {
     if (who === 'before') out.offeredBefore.push(...named);
     if (who === 'episode') {
       const listed = this.titles.list(message.content)?.items.filter((id) => id !== null) ?? [];
-      out.refused.push(...listed, ...named);
+      out.refused.push(...new Set([...listed, ...named]));
     }
     if (who !== 'seeker') return;
     out.liked.push(...named);

@@ -1,0 +1,123 @@
+/**
+ * @file The golden suite: every check that a golden folder allows, on any host. What is checked follows from what the
+ * folder holds; a missing or broken file is a failed check that names it.
+ */
+import type { FileSource } from '../../src/gpu/formats/model_source.ts';
+import { openModel } from '../../src/gpu/formats/open_model.ts';
+import { subFolder } from '../../src/gpu/formats/sub_folder.ts';
+import type { CheckResult } from './check.ts';
+import { failure } from './check.ts';
+import type { OpenEngine } from './engine_under_test.ts';
+import { logitsCheck, logprobChecks, readAdapter } from './forward_checks.ts';
+import { fullChecks } from './full_checks.ts';
+import { generationChecks } from './generation_checks.ts';
+import type { GoldenModel } from './golden_model.ts';
+import { openGolden, readBatch } from './golden_model.ts';
+import { gpuLossChecks } from './gpu_loss_checks.ts';
+import { grpoChecks } from './grpo_checks.ts';
+import { float64LossChecks, lossFile, readLosses } from './loss_checks.ts';
+import { engineOpener } from './open_engine.ts';
+import { sftChecks } from './sft_checks.ts';
+import { textChecks } from './text_checks.ts';
+import type { Precision, Tolerances } from './tolerances.ts';
+import { tolerances } from './tolerances.ts';
+
+export interface SuiteOptions {
+  device: GPUDevice;
+  /** The golden folder. */
+  files: FileSource;
+  precision: Precision;
+  /** Whether a folder without `grpo_losses.json` is incomplete (the project's own), or only holds models. */
+  lossesRequired: boolean;
+}
+
+/** Run every check, one after another. Never throws for what a folder holds: that is a failed check. */
+export async function* goldenSuite(options: SuiteOptions): AsyncGenerator<CheckResult> {
+  const { device, files, precision, lossesRequired } = options;
+  const tolerance = tolerances[precision];
+  const paths = await files.list();
+  if (paths.includes(lossFile) || lossesRequired)
+    yield* guarded(lossFile, 'loss values', async function* () {
+      const losses = await readLosses(files);
+      yield* float64LossChecks(losses);
+      yield* gpuLossChecks(losses, device, tolerance);
+    });
+  for (const name of modelFolders(paths)) {
+    const folder = subFolder(files, name);
+    yield* guarded(name, 'golden files', async function* () {
+      const golden = await openGolden(folder, name);
+      yield* guarded(name, 'text', () => textChecks(golden));
+      yield* modelChecks(golden, device, precision, tolerance);
+    });
+  }
+}
+
+/** Every folder directly inside the golden folder. */
+export const modelFolders = (paths: readonly string[]): string[] =>
+  [...new Set(paths.filter((p) => p.includes('/')).map((p) => p.split('/')[0]!))].sort();
+
+async function* modelChecks(
+  golden: GoldenModel,
+  device: GPUDevice,
+  precision: Precision,
+  tolerance: Tolerances,
+): AsyncGenerator<CheckResult> {
+  const { name } = golden;
+  const model = await openModel(golden.files);
+  const { config } = model;
+  const batch = await readBatch(golden);
+  const open = engineOpener(device, model, precision);
+
+  yield* guarded(name, 'bare model', async function* () {
+    const engine = await open('full');
+    try {
+      yield await logitsCheck(golden, 'base', engine, batch, tolerance);
+      yield* guarded(name, 'full', () => fullChecks(golden, engine, batch, tolerance));
+      yield* guarded(name, 'generate', () => generationChecks(golden, engine, tolerance));
+    } finally {
+      engine.destroy();
+    }
+  });
+  for (const section of golden.sft.keys())
+    yield* guarded(name, section, () => sftChecks(golden, section, open, config, batch, tolerance));
+  yield* guarded(name, 'grpo', async function* () {
+    const engine = await openGrpo(golden, open, config);
+    try {
+      yield* logprobChecks(golden, engine, batch, tolerance);
+      yield* grpoChecks(golden, engine, batch, tolerance);
+    } finally {
+      engine.destroy();
+    }
+  });
+}
+
+/** The engine of the adapter that the GRPO values were made with: the one whose matrices their gradients name. */
+async function openGrpo(golden: GoldenModel, open: OpenEngine, config: Parameters<typeof readAdapter>[2]) {
+  const matrices = new Set<string>();
+  for (const tensor of golden.tensors.tensors.keys()) {
+    const matrix = /^grpo\..*\.grad\.(.*)\.default\.weight$/.exec(tensor)?.[1];
+    if (matrix) matrices.add(matrix);
+  }
+  for (const section of golden.sft.keys()) {
+    const adapter = await readAdapter(golden, section, config);
+    if (
+      adapter.tensors.size === matrices.size &&
+      [...adapter.tensors.keys()].every((key) => matrices.has(key))
+    )
+      return open(adapter);
+  }
+  throw new Error(`No adapter of ${golden.name} has the matrices that the gradients grpo.*.grad.* name.`);
+}
+
+/** Turn an exception into a failed check, so that the rest still runs. */
+async function* guarded(
+  group: string,
+  what: string,
+  checks: () => AsyncGenerator<CheckResult>,
+): AsyncGenerator<CheckResult> {
+  try {
+    yield* checks();
+  } catch (cause) {
+    yield failure(group, what, cause);
+  }
+}

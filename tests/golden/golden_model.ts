@@ -1,28 +1,21 @@
-/** @file One model folder of `shared/golden`: the model, its two adapters, golden tensors and golden JSON. */
-import { existsSync, readdirSync } from 'node:fs';
+/** @file One golden model folder: its files, checked when they are read, and the batches made from them. */
 import * as v from 'valibot';
-import { folderFiles } from '../../server/files.ts';
-import type { FileSource, ModelSource } from '../../src/gpu/formats/model_source.ts';
-import { openModel } from '../../src/gpu/formats/open_model.ts';
-import type { Adapter } from '../../src/gpu/formats/peft.ts';
-import { readPeft } from '../../src/gpu/formats/peft.ts';
+import { InputError } from '../../src/core/errors.ts';
+import type { FileSource } from '../../src/gpu/formats/model_source.ts';
+import type { SafetensorsFile } from '../../src/gpu/formats/safetensors.ts';
 import { openSafetensors } from '../../src/gpu/formats/safetensors.ts';
-import { readJson } from '../../src/gpu/formats/text_files.ts';
-import { subFolder } from '../../src/gpu/formats/sub_folder.ts';
+import { checkShape, readJson } from '../../src/gpu/formats/text_files.ts';
 
 const ids = v.array(v.number());
-const sft = v.object({
-  loss: v.array(v.number()),
-  grad_norm: v.array(v.number()),
-  optimizer: v.object({
-    lr: v.number(),
-    betas: v.tuple([v.number(), v.number()]),
-    eps: v.number(),
-    weight_decay: v.number(),
-    max_grad_norm: v.number(),
-  }),
+const optimizer = v.object({
+  lr: v.number(),
+  betas: v.tuple([v.number(), v.number()]),
+  eps: v.number(),
+  weight_decay: v.number(),
+  max_grad_norm: v.number(),
 });
-const grpo = v.object({
+const sft = v.object({ loss: v.array(v.number()), grad_norm: v.array(v.number()), optimizer });
+const variant = v.object({
   loss: v.number(),
   pg: v.number(),
   kl_k3: v.number(),
@@ -31,95 +24,103 @@ const grpo = v.object({
   clip_high: v.number(),
   norm: v.picklist(['token', 'seq', 'const']),
   hi: v.number(),
-  beta: v.number(),
   e_low: v.number(),
+  beta: v.number(),
   const_len: v.number(),
 });
-
-/** `golden.json`. */
-export const goldenJsonSchema = v.object({
+const schema = v.looseObject({
   chat: v.object({
     messages: v.array(v.object({ role: v.picklist(['system', 'user', 'assistant']), content: v.string() })),
     text: v.string(),
     ids,
   }),
   tokenize: v.array(v.object({ text: v.string(), ids, decoded: v.string() })),
-  generate: v.object({ prompt: ids, greedy: ids, greedy_min24: ids, beam5: v.array(ids) }),
-  'qv.sft': sft,
-  'all.sft': sft,
-  grpo: v.record(v.string(), grpo),
+  generate: v.objectWithRest({ prompt: ids }, v.union([ids, v.array(ids)])),
+  grpo: v.record(v.string(), variant),
   full: v.object({ loss: v.number() }),
 });
-const generationConfigSchema = v.object({ eos_token_id: v.union([v.number(), ids]) });
-export type GoldenJson = v.InferOutput<typeof goldenJsonSchema>;
 
-/** A golden tensor. */
-export interface GoldenTensor {
-  shape: readonly number[];
-  data: Float32Array;
-}
+export type GoldenJson = v.InferOutput<typeof schema>;
+export type GoldenSft = v.InferOutput<typeof sft>;
+export type GoldenVariant = v.InferOutput<typeof variant>;
 
+/** A model folder with its golden values. */
 export interface GoldenModel {
+  name: string;
   files: FileSource;
-  source: ModelSource;
   json: GoldenJson;
-  adapters: { qv: Adapter; all: Adapter };
-  tensors: Map<string, GoldenTensor>;
-  /** `eos_token_id` of generation_config.json: where generation stopped. */
-  stopTokens: number[];
+  /** Sections `<adapter>.sft`, by adapter name (`qv` lies in the folder `adapter_qv`). */
+  sft: Map<string, GoldenSft>;
+  tensors: SafetensorsFile;
 }
 
-/** The root that holds the golden folders: `GOLDEN_DIR`, else `../shared/golden` beside the repository. */
-export const goldenRoot = (): string =>
-  process.env.GOLDEN_DIR ?? new URL('../../../shared/golden', import.meta.url).pathname;
+/** Files without which a folder is not a golden model. */
+export const goldenFiles = ['golden.json', 'golden.safetensors'] as const;
 
-/** Paths of the model folders under a root; none where the root is absent. */
-export function goldenFolders(root = goldenRoot()): string[] {
-  if (!existsSync(root)) return [];
-  return readdirSync(root)
-    .sort()
-    .map((name) => `${root}/${name}`)
-    .filter((path) => existsSync(`${path}/golden.json`));
+/** Open a model folder's golden files. Throws `InputError` naming what is missing or broken. */
+export async function openGolden(files: FileSource, name: string): Promise<GoldenModel> {
+  const raw = await readJson(files, 'golden.json');
+  const where = `${files.name}/golden.json`;
+  const json = checkShape(where, schema, raw);
+  const sections = new Map<string, GoldenSft>();
+  for (const [key, section] of Object.entries(json))
+    if (key.endsWith('.sft')) sections.set(key.slice(0, -4), checkShape(`${where}: ${key}`, sft, section));
+  if (sections.size === 0)
+    throw new InputError(`${where} has no section <adapter>.sft.`, 'Make the file again.');
+  return { name, files, json, sft: sections, tensors: await openSafetensors(files, 'golden.safetensors') };
 }
 
-/** Read a folder. Throws what the readers throw. */
-export async function readGoldenModel(files: FileSource): Promise<GoldenModel> {
-  const source = await openModel(files);
-  const file = await openSafetensors(files, 'golden.safetensors');
-  const tensors = new Map<string, GoldenTensor>();
-  for (const [name, { shape }] of file.tensors) tensors.set(name, { shape, data: await file.read(name) });
-  const { eos_token_id: eos } = v.parse(
-    generationConfigSchema,
-    await readJson(files, 'generation_config.json'),
+/** Rows of the golden batch without their padding. */
+export interface GoldenBatch {
+  /** Length of the padded rows. */
+  T: number;
+  /** [B][length] */
+  tokens: number[][];
+}
+
+/** `input_ids` cut by `attention_mask`. Only padding on the right is known here. */
+export async function readBatch({ tensors }: GoldenModel): Promise<GoldenBatch> {
+  const [B, T] = tensors.entry('input_ids').shape as [number, number];
+  const inputs = await tensors.read('input_ids');
+  const mask = await tensors.read('attention_mask');
+  const tokens = Array.from({ length: B }, (_, b) => {
+    const row = Array.from(mask.subarray(b * T, (b + 1) * T));
+    const length = row.reduce((a, m) => a + m, 0);
+    if (row.some((m, t) => m !== (t < length ? 1 : 0)))
+      throw new InputError(`golden.safetensors: row ${b} of attention_mask is not padded on the right only.`);
+    return Array.from(inputs.subarray(b * T, b * T + length));
+  });
+  return { T, tokens };
+}
+
+/**
+ * Per-token values of the golden batch as [length] arrays a row. `shift` 1: the stored array is [B, T − 1] and position t
+ * speaks of token t + 1.
+ */
+export async function readRows(
+  { tensors }: GoldenModel,
+  name: string,
+  batch: GoldenBatch,
+  shift: 0 | 1,
+): Promise<Float64Array[]> {
+  const data = await tensors.read(name);
+  const width = batch.T - shift;
+  if (data.length !== batch.tokens.length * width)
+    throw new InputError(
+      `golden.safetensors: tensor ${name} has ${data.length} entries, not ${batch.tokens.length} × ${width}.`,
+    );
+  return batch.tokens.map((row, b) =>
+    Float64Array.from(row, (_, t) => (t < shift ? 0 : data[b * width + t - shift]!)),
   );
-  return {
-    files,
-    source,
-    stopTokens: [eos].flat(),
-    json: v.parse(goldenJsonSchema, await readJson(files, 'golden.json')),
-    adapters: {
-      qv: await readPeft(subFolder(files, 'adapter_qv'), source.config),
-      all: await readPeft(subFolder(files, 'adapter_all'), source.config),
-    },
-    tensors,
-  };
 }
 
-/** The same from a path on Node. */
-export const openGoldenModel = (path: string): Promise<GoldenModel> => readGoldenModel(folderFiles(path));
-
-/** A generated row as Hugging Face returns it, without the padding behind its stop token. */
-export function untilStop(tokens: readonly number[], stopTokens: readonly number[]): number[] {
-  const stop = tokens.findIndex((token) => stopTokens.includes(token));
-  return tokens.slice(0, stop < 0 ? undefined : stop + 1);
-}
-
-/** Rows of a golden [B, …] tensor as number arrays. */
-export function goldenRows(model: GoldenModel, name: string): number[][] {
-  const tensor = model.tensors.get(name);
-  if (!tensor) throw new RangeError(`${model.files.name}/golden.safetensors has no ${name}.`);
-  const width = tensor.data.length / tensor.shape[0]!;
-  return Array.from({ length: tensor.shape[0]! }, (_, b) =>
-    Array.from(tensor.data.subarray(b * width, (b + 1) * width)),
-  );
+/** Golden tensors whose name starts with `prefix`, by the rest of the name. */
+export async function readGroup(
+  { tensors }: GoldenModel,
+  prefix: string,
+): Promise<Map<string, Float32Array>> {
+  const group = new Map<string, Float32Array>();
+  for (const name of tensors.tensors.keys())
+    if (name.startsWith(prefix)) group.set(name.slice(prefix.length), await tensors.read(name));
+  return group;
 }

@@ -41,7 +41,7 @@ export function rolloutRow(
     key: record.key,
     dialogue: record.dialogue,
     generation: record.generation,
-    turns: record.turns,
+    turns: record.turns.map((turn) => ({ ...turn })),
     success: record.success,
     success_turn: record.successTurn,
     last_turn_success: lastTurnSuccess,

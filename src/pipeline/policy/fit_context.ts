@@ -12,6 +12,14 @@ export interface FittedContext {
   shortened: boolean;
 }
 
+/** Tokens kept for a seeker's reply and the template around it. */
+const replyRoom = 96;
+
+/** Room for the first context of an episode, so that `turnNum` turns fit `maxContext` tokens. */
+export function firstContextRoom(maxContext: number, turnNum: number, maxNewTokens: number): number {
+  return maxContext - turnNum * maxNewTokens - (turnNum - 1) * replyRoom;
+}
+
 /**
  * Fit `[system?, …messages]` into `room` tokens, generation prompt included. Throws `InputError` naming `where` when not even
  * the template and the system prompt fit.

@@ -10,7 +10,7 @@ import { recommenderContext } from '../prompts/contexts.ts';
 import type { PromptSet } from '../prompts/prompts.ts';
 import type { EpisodeState, Recommender, RecommenderTurn } from '../types.ts';
 import type { ChatTokens } from './chat_tokens.ts';
-import { fitContext } from './fit_context.ts';
+import { firstContextRoom, fitContext } from './fit_context.ts';
 
 export interface PolicyRecommenderOptions {
   policy: Policy;
@@ -43,9 +43,6 @@ export interface ContextCounts {
   /** Seeker replies that were cut. */
   shortenedReplies: number;
 }
-
-/** Tokens kept for a seeker's reply and the template around it. */
-const replyRoom = 96;
 
 /** `Recommender` over a `Policy`. */
 export class PolicyRecommender implements Recommender {
@@ -131,8 +128,8 @@ export class PolicyRecommender implements Recommender {
       const message = messages[at];
       if (message) messages[at] = { ...message, content: this.withOrder(state, message.content) };
     }
-    const room = turnNum * sampling.maxNewTokens + (turnNum - 1) * replyRoom;
-    const fitted = fitContext(chat, messages, maxContext - room, state.key);
+    const room = firstContextRoom(maxContext, turnNum, sampling.maxNewTokens);
+    const fitted = fitContext(chat, messages, room, state.key);
     if (fitted.shortened) this.counts.shortenedDialogues++;
     return fitted.tokens;
   }

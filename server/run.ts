@@ -39,16 +39,6 @@ export const version = (
 
 /** Flags that may differ between a run and its continuation. */
 const free = new Set(['resume', 'json', 'config', 'output_dir', 'log_name', 'software_gpu']);
-  'resume',
-  'json',
-  'config',
-  'output_dir',
-  'log_name',
-  'software_gpu',
-  'max_steps',
-  'epoch',
-  'end',
-]);
 
 /** On resume the configuration must be what it was: name the first flag that is not. */
 function assertSameConfig(before: Record<string, unknown>, now: Record<string, unknown>): void {

@@ -44,6 +44,13 @@ export const dataFlags = {
   },
   start: { type: 'int', default: 0, min: 0, group: 'Data', help: 'First row to use.' },
   end: { type: 'int', min: 0, group: 'Data', help: 'Row after the last one to use. Absent = all rows.' },
+  bad_rows: {
+    type: 'choice',
+    choices: ['refuse', 'skip'],
+    default: 'refuse',
+    group: 'Data',
+    help: 'What to do about a row that cannot be used: stop and name it, or leave it out and say so.',
+  },
   topk: { type: 'int', default: 10, ...positive, group: 'Data', help: 'How many retrieved items count.' },
 } as const satisfies FlagTable;
 
@@ -509,9 +516,9 @@ export const prepareFlags = {
   rerank: { type: 'bool', default: false, group: 'Prepare', help: 'Rewrite the final list, targets first.' },
   base_turn: {
     type: 'bool',
-    default: false,
+    default: true,
     group: 'Prepare',
-    help: 'Store how many exchanges the teacher took (for bonus and TGI).',
+    help: 'Store how many exchanges the teacher took (TGI and the bonus need it; always on).',
   },
   last: {
     type: 'int',

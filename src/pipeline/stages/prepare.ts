@@ -6,7 +6,7 @@ import { InputError } from '../../core/errors.ts';
 import { stemOf } from '../data/processed_set.ts';
 import { readRolloutRows, type RolloutRow } from '../data/rollout_rows.ts';
 import { keepLast, splitExchanges, writeSftData, type SftRow } from '../data/sft_data.ts';
-import { describeProblem, type SourceFile } from '../data/source_file.ts';
+import { describeProblem, type ReadMode, type SourceFile } from '../data/source_file.ts';
 import type { Judge, Rewriter } from '../episode/episode.ts';
 import { ruleIntent } from '../response/intent.ts';
 import type { TitleReader } from '../seeker/intent.ts';
@@ -19,7 +19,12 @@ export interface PrepareOptions {
   /** `--rerank`: rewrite the last list of a successful dialogue, hit targets first. */
   rerank: boolean;
   /** `--last N`: all but the last N exchanges join the dialogue (`_last2`). */
-  last?: number;
+  last?: number | undefined;
+  /** First row to use and the one after the last; absent = all. */
+  start?: number | undefined;
+  end?: number | undefined;
+  /** `report` leaves rows out that cannot be read; `strict` (the default) throws. */
+  mode?: ReadMode;
 }
 
 /** Why a row is not in the SFT data. */
@@ -110,7 +115,8 @@ export async function runPrepare(input: {
   const { file, tools, options, path, context } = input;
   const { log, store, signal } = context;
   signal?.throwIfAborted();
-  const { rows, problems } = readRolloutRows(file);
+  const { rows: all, problems } = readRolloutRows(file, options.mode);
+  const rows = all.slice(options.start, options.end);
   for (const problem of problems) {
     log.emit({ type: 'warning', stage: 'prepare', code: 'file', message: describeProblem(problem) });
   }

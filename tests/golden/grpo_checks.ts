@@ -9,7 +9,7 @@ import { readGroup, readRows } from './golden_model.ts';
 import { gradientChecks } from './sft_checks.ts';
 import type { Tolerances } from './tolerances.ts';
 
-function objectiveOf(variant: GoldenVariant): PolicyObjective {
+export function objectiveOf(variant: GoldenVariant): PolicyObjective {
   const aggregation: Record<GoldenVariant['norm'], Aggregation> = {
     token: { rule: 'token_mean' },
     seq: { rule: 'sequence_mean' },
@@ -27,7 +27,7 @@ function objectiveOf(variant: GoldenVariant): PolicyObjective {
 }
 
 /** The golden batch with its advantages and recorded log-probs. */
-async function grpoBatch(golden: GoldenModel, batch: GoldenBatch): Promise<TrainSequence[]> {
+export async function grpoBatch(golden: GoldenModel, batch: GoldenBatch): Promise<TrainSequence[]> {
   const [mask, old, ref] = await Promise.all(
     ['completion_mask', 'old_logprobs', 'ref_logprobs'].map((n) => readRows(golden, `grpo.${n}`, batch, 1)),
   );

@@ -52,7 +52,7 @@ export function recordDecodeAttention(
     { q: vec, k_pool: vec, v_pool: vec, places: 'vec4u', ...(ownEntries && { own_entries: 'u32' }) },
     { out: vec },
     `
-${placeWgsl(ownEntries != null)}
+${placeWgsl(Boolean(ownEntries))}
 var<workgroup> query: array<${vec}, ${outputs}>;
 var<workgroup> weights: array<f32, ${G * tile}>;
 var<workgroup> entries: array<u32, ${tile}>;

@@ -110,7 +110,7 @@ export function recordRotateAndStore(
       v_pool[store + j + ${half}u] = raw[value + ${half}u];
     }
   }`,
-    `${placeWgsl(ownEntries != null)}
+    `${placeWgsl(Boolean(ownEntries))}
 ${
   norms
     ? `fn weight_of(head: u32, j: u32) -> f32 {

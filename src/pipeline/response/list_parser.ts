@@ -191,6 +191,8 @@ function parseBullets(text: string, known: KnownTitle): ParsedList | null {
  */
 function cleanTitle(entry: string, known: KnownTitle, isLast: boolean): { title: string; rest: string } {
   const trimmed = entry.trim();
+  if (trimmed.length <= MAX_TITLE && !/[*_`"“”[\n]/.test(trimmed) && known(trimmed))
+    return { title: trimmed, rest: '' };
   const whole = stripMarkup(trimmed);
   if (whole.length <= MAX_TITLE && known(whole)) return { title: whole, rest: '' };
   const year = YEAR.exec(trimmed);
@@ -204,19 +206,26 @@ function cleanTitle(entry: string, known: KnownTitle, isLast: boolean): { title:
   let cut = lineEnd < 0 ? trimmed.length : lineEnd;
   const dash = /\s[-–—]\s/u.exec(trimmed.slice(0, cut));
   if (dash && dash.index > 0) cut = dash.index;
-  if (isLast) cut = Math.min(cut, closingSentence(trimmed, known));
-  return { title: stripMarkup(trimmed.slice(0, cut)), rest: trimmed.slice(cut).trim() };
+  const sentence = isLast ? closingSentence(trimmed.slice(0, cut), known) : cut;
+  const title = stripMarkup(trimmed.slice(0, sentence));
+  return {
+    // The full stop before a closing sentence is not the title's.
+    title: sentence < cut && !known(title) ? title.replace(/(?<=\p{L}{3})\.$/u, '') : title,
+    rest: trimmed.slice(sentence).trim(),
+  };
 }
 
 const CLOSING =
-  /[\s.!?)](?=(?:Let me know|Would you|Do you|Did you|Have you|Are you|I hope|Hope you|If you|If any|Any of these|Feel free|Enjoy (?:your|the|watching)|What do you|Which of|Which one|These (?:films|movies|are|should)|All of these|You can|Please)\b)|(?<=\p{Ll})(?=(?:Let me know|Would you|I hope|Feel free)\b)/u;
+  /[\s.!?)](?=(?:Let me know|Would you|Do you|Did you|Have you|Are you|I hope|Hope you|If you|If any|Any of these|Feel free|Enjoy (?:your|the|watching)|What do you|Which of|Which one|These (?:films|movies|are|should)|All of these|You can)\b)|(?<=\p{Ll})(?=(?:Let me know|Would you|I hope|Feel free)\b)/u;
 
 /** Where a closing sentence begins after the last title; the length of the text when there is none. */
 function closingSentence(text: string, known: KnownTitle): number {
   const closing = CLOSING.exec(text);
   if (closing && closing.index > 0) return closing.index + (closing[0] === ')' ? 1 : 0);
-  for (const match of text.matchAll(/[.!?](?=\s+\p{Lu})/gu))
-    if (known(stripMarkup(text.slice(0, match.index)))) return match.index;
+  // A sentence that is not one of the usual: what stands before it must be a known title.
+  if (!/[.!?]\s*$/.test(text)) return text.length;
+  const starts = [...text.slice(0, MAX_TITLE).matchAll(/[.!?]?\s+(?=\p{Lu}\S*\s)/gu)].reverse();
+  for (const { index } of starts) if (index > 0 && known(stripMarkup(text.slice(0, index)))) return index;
   return text.length;
 }
 

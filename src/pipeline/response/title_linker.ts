@@ -86,16 +86,20 @@ export class TitleLinker {
   suggest(text: string): string | undefined {
     const linked = this.link(text).item;
     if (linked) return linked.name;
-    const query = titleKey(text);
-    const sameWords = this.byKey.get(query.key)?.[0];
+    const sameWords = this.byKey.get(titleKey(text).key)?.[0];
     if (sameWords) return sameWords.name;
-    const limit = Math.max(2, Math.floor(query.key.length / 3));
-    let best: { name: string; distance: number } | undefined;
-    for (const { key, value } of this.trigrams.search(query.key, 30)) {
-      const distance = editDistance(query.key, key, limit);
-      if (distance <= limit && (!best || distance < best.distance)) best = { name: value.name, distance };
+    // As a reader sees it, letter by letter; only error messages come here, so every item may be looked at.
+    const query = text.trim().toLowerCase();
+    let limit = Math.max(2, Math.floor(query.length / 3));
+    let best: string | undefined;
+    for (const { name } of this.catalogue.items) {
+      const distance = editDistance(query, name.toLowerCase(), limit);
+      if (distance > limit) continue;
+      best = name;
+      limit = distance - 1;
+      if (limit < 0) break;
     }
-    return best?.name;
+    return best;
   }
 
   private find(text: string): Link {

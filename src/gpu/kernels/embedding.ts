@@ -7,30 +7,32 @@ import { elementType, loaders } from './matmul.ts';
 /** `out[n] = table[rows[n]]`. table [V, D] f32 or f16, rows [N] u32 (clamped to the table), out [N, D]. */
 export function recordGather(list: DispatchList, table: Tensor, rows: Tensor, out: Tensor): void {
   const [count, width] = out.shape as [number, number];
+  const per = table.dtype === 'f16' ? 2 : 1;
+  const last = `arrayLength(&table) * ${per}u / ${width}u - 1u`;
   const spec = elementwise(
     'gather_rows',
     'arrayLength(&out)',
     { table: elementType(table.dtype, false), rows: 'u32' },
     { out: 'f32' },
     `
-  let row = min(rows[i / ${width}u], ${table.shape[0]! - 1}u);
+  let row = min(rows[i / ${width}u], ${last});
   out[i] = table_at(row * ${width}u + i % ${width}u);`,
     loaders('table', table.dtype, false),
   );
   list.add(spec, [table, rows, out], flatGrid(count * width));
 }
 
-/** `out[rows[n]] = x[n]` for the first `count` rows. x [≥ count, D], rows [≥ count] u32 without repeats, out [N, D]. */
-export function recordScatter(list: DispatchList, x: Tensor, rows: Tensor, out: Tensor, count: number): void {
-  const [limit, width] = out.shape as [number, number];
+/** `out[rows[n]] = x[n]`. x [R, D], rows [R] u32 without repeats (those outside `out` are skipped), out [N, D]. */
+export function recordScatter(list: DispatchList, x: Tensor, rows: Tensor, out: Tensor): void {
+  const [count, width] = x.shape as [number, number];
   const spec = elementwise(
     'scatter_rows',
-    count * width,
+    'arrayLength(&x)',
     { x: 'f32', rows: 'u32' },
     { out: 'f32' },
     `
   let row = rows[i / ${width}u];
-  if (row < ${limit}u) { out[row * ${width}u + i % ${width}u] = x[i]; }`,
+  if (row < arrayLength(&out) / ${width}u) { out[row * ${width}u + i % ${width}u] = x[i]; }`,
   );
   list.add(spec, [x, rows, out], flatGrid(count * width));
 }
@@ -56,7 +58,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let slot = group.y * groups.x + group.x;
-  if (slot >= ${count}u) { return; }
+  if (slot >= arrayLength(&ids)) { return; }
   let token = ids[slot];
   if (token == 0xffffffffu) { return; }
   for (var column = lane; column < ${width}u; column += 64u) {

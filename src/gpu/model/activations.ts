@@ -65,7 +65,6 @@ export interface BackwardScratch {
 /** What to allocate. */
 export interface ActivationOptions {
   mode: ActivationMode;
-  lora: LoraConfig | null;
   /** Base weights are trained. */
   full: boolean;
 }
@@ -88,10 +87,10 @@ export class ActivationPool {
     return { ...whole, shape: [tokens, width] };
   }
 
-  /** Views for a pass over `tokens` tokens, at most `capacity`. */
-  at(tokens: number): Activations {
+  /** Views for a pass over `tokens` tokens, at most `capacity`, through a model with an adapter or none. */
+  at(tokens: number, lora: LoraConfig | null): Activations {
     const { config: c, options } = this;
-    const { mode, lora, full } = options;
+    const { mode, full } = options;
     const backward = mode !== 'forward';
     const rows = (name: string, width: number) => this.rows(name, tokens, width);
     const qkvWidth = (c.numHeads + 2 * c.numKvHeads) * c.headDim;
@@ -103,7 +102,7 @@ export class ActivationPool {
       const own = mode === 'train' ? `block ${l}` : 'block';
       const lowRank: BlockActivations['lowRank'] = {};
       for (const module of lora?.targetModules ?? [])
-        lowRank[module] = rows(`${own} low rank ${module}`, lora!.r);
+        lowRank[module] = rows(`${own} low rank ${lora!.r} ${module}`, lora!.r);
       return {
         x: input(l),
         raw: rows(c.qkNorm ? `${own} raw` : 'raw', qkvWidth),
@@ -135,7 +134,7 @@ export class ActivationPool {
             dAttended: rows('d attended', outWidth),
             dQkv: rows('d qkv', qkvWidth),
             delta: rows('delta', c.numHeads),
-            lowRank: lora ? rows('d low rank', lora.r) : null,
+            lowRank: lora ? rows(`d low rank ${lora.r}`, lora.r) : null,
             columns: rows('columns', full ? Math.ceil(Math.max(widest, qkvWidth) / rowsPerPartial) : 1),
             normTerms: full ? rows('norm terms', c.hiddenSize) : null,
             headTerms:

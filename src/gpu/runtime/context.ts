@@ -49,6 +49,16 @@ export class GpuContext {
   /** Set when the device is lost or refuses a command; every later call throws it. */
   lost: DeviceError | null = null;
 
+  private readonly onError = ({ error }: GPUUncapturedErrorEvent): void => {
+    const memory = typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError;
+    this.lost ??= new DeviceError(
+      memory ? `The GPU ran out of memory: ${error.message}` : `The GPU refused a command: ${error.message}`,
+      memory
+        ? 'Lower the batch size or the tokens per micro-batch, or turn on gradient checkpointing.'
+        : 'This is a bug in the engine: please report it with this message.',
+    );
+  };
+
   constructor(readonly device: GPUDevice) {
     const { limits, features } = device;
     const info = device.adapterInfo;
@@ -62,17 +72,7 @@ export class GpuContext {
       vendor: info?.vendor ?? 'unknown',
       architecture: info?.architecture ?? 'unknown',
     };
-    device.addEventListener('uncapturederror', ({ error }) => {
-      const memory = typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError;
-      this.lost ??= new DeviceError(
-        memory
-          ? `The GPU ran out of memory: ${error.message}`
-          : `The GPU refused a command: ${error.message}`,
-        memory
-          ? 'Lower the batch size or the tokens per micro-batch, or turn on gradient checkpointing.'
-          : 'This is a bug in the engine: please report it with this message.',
-      );
-    });
+    device.addEventListener('uncapturederror', this.onError);
     void device.lost.then((why) => {
       this.lost = new DeviceError(
         `The GPU device was lost (${why.reason || 'unknown reason'}: ${why.message}).`,
@@ -143,6 +143,7 @@ export class GpuContext {
 
   /** Free every buffer made here. The device itself belongs to the host. */
   destroy(): void {
+    this.device.removeEventListener('uncapturederror', this.onError);
     for (const buffer of this.sizes.keys()) buffer.destroy();
     this.sizes.clear();
     this.allocatedBytes = 0;

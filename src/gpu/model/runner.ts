@@ -1,0 +1,281 @@
+/**
+ * @file `ModelRunner`: the recorded programs of one model (weights with or without an adapter). A program is recorded once for a
+ * number of tokens and rows, and replayed for every batch that fits the same buckets.
+ */
+import type { PackedBatch } from '../train/packing.ts';
+import { bucket, positionsByToken } from '../train/packing.ts';
+import type { JudgedTensors } from '../kernels/judged_rows.ts';
+import type { GpuContext } from '../runtime/context.ts';
+import { DispatchList } from '../runtime/dispatch_list.ts';
+import type { Tensor } from '../runtime/tensor.ts';
+import { createTensor, writeTensor } from '../runtime/tensor.ts';
+import type { ActivationMode } from './activations.ts';
+import { ActivationPool } from './activations.ts';
+import type { LoraAdapter } from './adapter.ts';
+import type { ModelConfig } from './config.ts';
+import {
+  HeadBuffers,
+  chunksOf,
+  recordHeadBackward,
+  recordHeadInput,
+  recordLogits,
+  recordStatistics,
+  rowsOf,
+} from './head.ts';
+import type { BackwardTargets, PackedTensors, Pass } from './transformer.ts';
+import { recordBackward, recordForward } from './transformer.ts';
+import type { ModelWeights } from './weights.ts';
+
+/** Rows of the token axis whose prediction is judged, and the token each is judged by. */
+export interface JudgedRows {
+  rows: Uint32Array;
+  targets: Uint32Array;
+}
+
+/** Statistics of judged rows, in their order. */
+export interface RowStatistics {
+  logprobs: Float32Array;
+  entropies: Float32Array;
+  /** 1 where the target was the most likely token. */
+  correct: Float32Array;
+}
+
+/** What buffers are for. */
+export interface PassOptions {
+  mode: ActivationMode;
+  /** Base weights are trained. */
+  full: boolean;
+  /** Bytes of one chunk of logits. */
+  chunkBytes: number;
+}
+
+/** Buffers of passes, grown to the largest batch seen. Runners over the same model share them. */
+export class PassBuffers {
+  private pool: ActivationPool | null = null;
+  private heads: HeadBuffers | null = null;
+  private tokenAxis: PackedTensors | null = null;
+  /** Changes when buffers were replaced: programs recorded before are void. */
+  version = 0;
+
+  constructor(
+    readonly gpu: GpuContext,
+    readonly config: ModelConfig,
+    readonly options: PassOptions,
+  ) {}
+
+  /** Make room for N tokens and R rows. */
+  ensure(tokens: number, rows: number): void {
+    const { gpu, config, options } = this;
+    if (!this.pool || this.pool.capacity < tokens) {
+      this.pool?.destroy();
+      this.freeTokenAxis();
+      this.pool = new ActivationPool(gpu, config, tokens, options);
+      const axis = (name: string, extra = 0) => createTensor(gpu, name, [tokens + extra], 'u32');
+      this.tokenAxis = {
+        tokens: axis('tokens'),
+        positions: axis('positions'),
+        starts: axis('starts'),
+        ends: axis('ends'),
+        sequences: axis('sequences'),
+        order: axis('order'),
+        orderStarts: axis('order starts', 1),
+        orderIds: axis('order ids'),
+      };
+      this.version++;
+    }
+    if (!this.heads || this.heads.capacity < rows) {
+      this.heads?.destroy();
+      this.heads = new HeadBuffers(gpu, config, rows, {
+        chunkBytes: options.chunkBytes,
+        backward: options.mode !== 'forward',
+      });
+      this.version++;
+    }
+  }
+
+  get head(): HeadBuffers {
+    return this.heads!;
+  }
+
+  get activations(): ActivationPool {
+    return this.pool!;
+  }
+
+  /** The token axis narrowed to N tokens. */
+  axis(tokens: number): PackedTensors {
+    const all = this.tokenAxis!;
+    const first = (t: Tensor, count = tokens): Tensor => ({ ...t, shape: [count] });
+    return {
+      tokens: first(all.tokens),
+      positions: first(all.positions),
+      starts: first(all.starts),
+      ends: first(all.ends),
+      sequences: first(all.sequences),
+      order: first(all.order),
+      orderStarts: first(all.orderStarts, tokens + 1),
+      orderIds: first(all.orderIds),
+    };
+  }
+
+  private freeTokenAxis(): void {
+    if (this.tokenAxis)
+      for (const t of Object.values(this.tokenAxis)) this.gpu.destroyBuffer((t as Tensor).buffer);
+  }
+
+  destroy(): void {
+    this.pool?.destroy();
+    this.heads?.destroy();
+    this.freeTokenAxis();
+    this.pool = this.heads = this.tokenAxis = null;
+    this.version++;
+  }
+}
+
+/** What a training runner adds: where gradients go, and the seeds of dropout ([2] u32). */
+export interface TrainingTargets extends BackwardTargets {
+  seeds: Tensor;
+}
+
+interface Programs {
+  forward: DispatchList;
+  /** Final norm of the gathered rows. */
+  headInput: DispatchList;
+  /** Log-probs and entropies of all rows. */
+  statistics: DispatchList;
+  headBackward: DispatchList | null;
+  backward: DispatchList | null;
+  /** Logits alone, a list a chunk. */
+  logits: { first: number; count: number; list: DispatchList }[];
+}
+
+/** Programs of one model over shared buffers. */
+export class ModelRunner {
+  private readonly programs = new Map<string, Programs>();
+  private version = -1;
+  private current: Programs | null = null;
+  private judged: JudgedRows | null = null;
+
+  constructor(
+    readonly buffers: PassBuffers,
+    readonly weights: ModelWeights,
+    readonly adapter: LoraAdapter | null,
+    private readonly training: TrainingTargets | null = null,
+  ) {}
+
+  /** Upload a micro-batch and choose its programs. */
+  load(batch: PackedBatch, judged: JudgedRows, temperature = 1): void {
+    const { buffers } = this;
+    const { gpu } = buffers;
+    const N = batch.tokens.length;
+    const R = bucket(judged.rows.length);
+    buffers.ensure(N, R);
+    if (this.version !== buffers.version) this.programs.clear();
+    this.version = buffers.version;
+    const axis = buffers.axis(N);
+    for (const name of ['tokens', 'positions', 'starts', 'ends', 'sequences'] as const)
+      writeTensor(gpu, axis[name], batch[name]);
+    if (this.training?.full) {
+      const used = batch.members.length ? batch.ends[batch.offsets.at(-1)!]! : 0;
+      const { order, starts, ids } = positionsByToken(batch, used);
+      writeTensor(gpu, axis.order, order);
+      writeTensor(gpu, axis.orderStarts, starts);
+      writeTensor(gpu, axis.orderIds, ids);
+    }
+    const rows = new Uint32Array(R).fill(0xffffffff);
+    rows.set(judged.rows);
+    const targets = new Uint32Array(R);
+    targets.set(judged.targets);
+    writeTensor(gpu, buffers.head.rows, rows);
+    writeTensor(gpu, buffers.head.targets, targets);
+    writeTensor(gpu, buffers.head.settings, Float32Array.of(temperature));
+    const key = `${N}/${R}`;
+    let programs = this.programs.get(key);
+    if (!programs) this.programs.set(key, (programs = this.record(N, R)));
+    this.current = programs;
+    this.judged = judged;
+  }
+
+  private record(N: number, R: number): Programs {
+    const { buffers, weights, adapter, training } = this;
+    const { gpu, head } = buffers;
+    const batch = buffers.axis(N);
+    const probability = adapter?.config.dropout ?? 0;
+    const dropout =
+      training && probability > 0
+        ? { probability, seeds: training.seeds, sequences: batch.sequences, positions: batch.positions }
+        : null;
+    const acts = buffers.activations.at(N, adapter?.config ?? null);
+    const record = (recorder: (p: Pass) => void): DispatchList => {
+      const list = new DispatchList(gpu);
+      recorder({ gpu, list, weights, adapter, dropout, batch, acts });
+      return list;
+    };
+    const output = acts.input(weights.config.numLayers);
+    return {
+      forward: record((p) => void recordForward(p)),
+      headInput: record((p) => recordHeadInput(p, head, output, R)),
+      statistics: record((p) => recordStatistics(p, head, R)),
+      headBackward: training && record((p) => recordHeadBackward(p, training, head, R)),
+      backward: training && record((p) => recordBackward(p, training)),
+      logits: chunksOf(head, R).map(({ first, count }) => ({
+        first,
+        count,
+        list: record((p) => void recordLogits(p, head, first, count)),
+      })),
+    };
+  }
+
+  /** Run the loaded batch forward, up to the statistics of its judged rows. */
+  forward(): void {
+    this.current!.forward.submit();
+    this.current!.headInput.submit();
+    this.current!.statistics.submit();
+  }
+
+  /** Read the statistics of the judged rows back. */
+  async statistics(): Promise<RowStatistics> {
+    const count = this.judged!.rows.length;
+    const { gpu, head } = this.buffers;
+    const values = new Float32Array(await gpu.read(head.statistics.buffer, 0, count * 16));
+    const column = (c: number) => Float32Array.from({ length: count }, (_, i) => values[4 * i + c]!);
+    return { logprobs: column(0), entropies: column(1), correct: column(2) };
+  }
+
+  /** ∂loss/∂lp of every judged row; the filling gets 0. */
+  setCoefficients(coefficients: ArrayLike<number>): void {
+    const { gpu, head } = this.buffers;
+    const values = new Float32Array(bucket(this.judged!.rows.length));
+    values.set(coefficients);
+    writeTensor(gpu, head.coefficients, values);
+  }
+
+  /** The judged rows on the GPU, their filling included. */
+  judgedTensors(): JudgedTensors {
+    const count = bucket(this.judged!.rows.length);
+    const { rows, statistics, coefficients } = this.buffers.head;
+    const first = (t: Tensor) => rowsOf(t, 0, count);
+    return { rows: first(rows), statistics: first(statistics), coefficients: first(coefficients) };
+  }
+
+  /** From the coefficients to the gradients of all trainable parameters, added to what is there. */
+  backward(): void {
+    this.current!.headBackward!.submit();
+    this.current!.backward!.submit();
+  }
+
+  /** Logits of the judged rows, [R, V], a chunk at a time. */
+  async logits(): Promise<Float32Array> {
+    const { gpu, head } = this.buffers;
+    const V = this.weights.config.vocabSize;
+    const count = this.judged!.rows.length;
+    const out = new Float32Array(count * V);
+    this.current!.forward.submit();
+    this.current!.headInput.submit();
+    for (const { first, list } of this.current!.logits) {
+      list.submit();
+      const rows = Math.min(head.chunk, count - first);
+      if (rows > 0) out.set(new Float32Array(await gpu.read(head.logits.buffer, 0, rows * V * 4)), first * V);
+    }
+    return out;
+  }
+}

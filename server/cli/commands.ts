@@ -28,10 +28,15 @@ const grpo = {
   ...f.trainDataFlag,
   ...f.modelFlags,
   ...f.loraFlags,
-  ...f.generationFlags,
+  ...f.rolloutFlags,
   ...f.episodeFlags,
   ...f.trainFlags,
   ...f.grpoFlags,
+  lora_dropout: {
+    ...f.loraFlags.lora_dropout,
+    default: 0,
+    help: 'Dropout on the LoRA input; above 0 it makes the ratios of an update noisy.',
+  },
 } as const;
 const inference = {
   ...f.runFlags,

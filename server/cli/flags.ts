@@ -113,10 +113,10 @@ export const modelFlags = {
   },
 } as const satisfies FlagTable;
 
-/** Adapter shape. */
+/** Adapter shape. With --model_path the adapter brings its own; a flag that contradicts it is refused. */
 export const loraFlags = {
-  lora_r: { type: 'int', default: 64, ...positive, group: 'LoRA', help: 'Rank.' },
-  lora_alpha: { type: 'float', default: 16, min: 0, group: 'LoRA', help: 'Scale is alpha / r.' },
+  lora_r: { type: 'int', ...positive, group: 'LoRA', help: 'Rank of a new adapter (64).' },
+  lora_alpha: { type: 'float', min: 0, group: 'LoRA', help: 'Scale is alpha / r (16).' },
   lora_dropout: {
     type: 'float',
     default: 0.05,
@@ -127,9 +127,8 @@ export const loraFlags = {
   },
   lora_target_modules: {
     type: 'list',
-    default: ['q_proj', 'v_proj'],
     group: 'LoRA',
-    help: 'Which linear layers, e.g. q_proj,v_proj, or `all`.',
+    help: 'Which linear layers: a list such as q_proj,v_proj (as it is for a new adapter), or `all`.',
   },
 } as const satisfies FlagTable;
 
@@ -170,6 +169,29 @@ export const generationFlags = {
     default: false,
     group: 'Generation',
     help: 'Sample instead of taking the likeliest token.',
+  },
+} as const satisfies FlagTable;
+
+/** What GRPO takes of them: rollouts are sampled, untruncated; anything else is refused with its reason. */
+export const rolloutFlags = {
+  max_new_tokens: generationFlags.max_new_tokens,
+  temperature: {
+    ...generationFlags.temperature,
+    help: 'Rollouts are sampled at it, and the loss divides logits by it.',
+  },
+  top_p: { type: 'float', min: 0, max: 1, group: 'Generation', help: 'Must be 1 or absent: see --top_k.' },
+  top_k: {
+    type: 'int',
+    min: 0,
+    group: 'Generation',
+    help: 'Must be 0 or absent: truncated sampling makes importance ratios wrong.',
+  },
+  num_beams: { type: 'int', min: 1, group: 'Generation', help: 'Must be 1 or absent: rollouts are sampled.' },
+  do_sample: {
+    type: 'bool',
+    default: true,
+    group: 'Generation',
+    help: 'Must be true: rollouts are sampled.',
   },
 } as const satisfies FlagTable;
 
@@ -406,8 +428,18 @@ export const grpoFlags = {
     group: 'GRPO',
     help: 'Attempts per rollout before an invalid one is kept as a failure.',
   },
-  e_low: { type: 'float', default: 0.2, min: 0, group: 'GRPO', help: 'Lower clip range.' },
-  e_high: { type: 'float', default: 0.28, min: 0, group: 'GRPO', help: 'Upper clip range (clip-higher).' },
+  e_low: {
+    type: 'float',
+    min: 0,
+    group: 'GRPO',
+    help: "Lower clip range. Absent = the loss type's own (0.2 for most).",
+  },
+  e_high: {
+    type: 'float',
+    min: 0,
+    group: 'GRPO',
+    help: "Upper clip range (clip-higher). Absent = the loss type's own (0.28 for learning2interact).",
+  },
   loss_type: {
     type: 'string',
     default: 'learning2interact',
@@ -417,9 +449,8 @@ export const grpoFlags = {
   scale_rewards: {
     type: 'choice',
     choices: ['group', 'batch', 'none'],
-    default: 'group',
     group: 'GRPO',
-    help: 'Which standard deviation divides the advantage.',
+    help: "Which standard deviation divides the advantage. Absent = the loss type's own (group for most).",
   },
   dynamic_sampling: {
     type: 'bool',

@@ -25,6 +25,8 @@ export interface PolicyRecommenderOptions {
   /** Name in logs. */
   name?: string;
   onTokens?: GenerateOptions['onTokens'];
+  /** Told when a first context or a reply had to be shortened to fit. */
+  onShortened?: (key: string, what: 'dialogue' | 'reply') => void;
 }
 
 /** What is remembered of an episode between two turns. */
@@ -106,6 +108,7 @@ export class PolicyRecommender implements Recommender {
     const over = context.length + sampling.maxNewTokens - maxContext;
     if (over <= 0) return context;
     this.counts.shortenedReplies++;
+    this.options.onShortened?.(state.key, 'reply');
     const ids = chat.tokenizer.encode(userText);
     if (over >= ids.length)
       throw new InputError(
@@ -130,7 +133,10 @@ export class PolicyRecommender implements Recommender {
     }
     const room = firstContextRoom(maxContext, turnNum, sampling.maxNewTokens);
     const fitted = fitContext(chat, messages, room, state.key);
-    if (fitted.shortened) this.counts.shortenedDialogues++;
+    if (fitted.shortened) {
+      this.counts.shortenedDialogues++;
+      this.options.onShortened?.(state.key, 'dialogue');
+    }
     return fitted.tokens;
   }
 

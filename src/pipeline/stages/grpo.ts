@@ -336,6 +336,7 @@ class GrpoRun {
     const { policy, context, options } = this.input;
     const { log, store } = context;
     const left = this.state.pending.length;
+    await this.save(true);
     if (left > 0 && this.state.cursor >= this.lastDialogue)
       log.emit({
         type: 'warning',
@@ -343,7 +344,6 @@ class GrpoRun {
         code: 'rollouts_left_over',
         message: `${left} kept rollouts did not fill a last batch of ${options.batch_size} and were not trained on.`,
       });
-    await this.save(true);
     await writeFolder(store, adapterFolder, await policy.exportWeights());
     const summary: GrpoSummary = {
       steps: this.state.step,

@@ -46,6 +46,13 @@ export async function runInference(input: InferenceInput): Promise<ExploreSummar
     maxContext,
     turnNum: options.turn_num,
     sampling: samplingOf(options),
+    onShortened: (key, what) =>
+      context.log.emit({
+        type: 'warning',
+        stage: 'inference',
+        code: `${what}_shortened`,
+        message: `${key}: the ${what === 'dialogue' ? 'oldest messages were left out' : 'seeker reply was cut'} to fit ${maxContext} tokens.`,
+      }),
     ...(input.modelName ? { name: input.modelName } : {}),
   });
   return runExplore({

@@ -26,6 +26,10 @@ export async function replayTeacher(
   const rest = row.interaction.slice(prefix.length);
   const exchanges = Math.floor(rest.length / 2);
   if (exchanges === 0) return null;
+  const said = rest.flatMap((m, i) =>
+    i % 2 === 0 ? [{ text: m.content, targets: row.dialogue.targets }] : [],
+  );
+  const judged = await participants.judge.judge(said);
   const at = ({ turn }: EpisodeState, offset: 0 | 1): string => rest[2 * (turn - 1) + offset]!.content;
   const recommender: Recommender = {
     name: 'teacher',
@@ -36,7 +40,8 @@ export async function replayTeacher(
     reply: async (states) =>
       states.map((state) => {
         const before = [...state.given, ...state.interaction.slice(0, -1)].map((m) => m.content);
-        const intent = ruleIntent(at(state, 0), before);
+        const lists = judged[state.turn - 1]!.listed.length > 0;
+        const intent = lists ? 'recommendation' : ruleIntent(at(state, 0), before);
         const last = state.turn === exchanges;
         const accepted = last && intent === 'recommendation';
         return { intent, text: at(state, 1), accepted, malformedAttempts: 0 };

@@ -33,7 +33,7 @@ export function judgeAdamW(
       `Tensors of ${actual.length}, ${n} and ${gradient.length} entries cannot be compared.`,
     );
   const rms = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / n);
-  const floor = tolerance.adamNoiseFloor * rms;
+  const floor = tolerance.gradient * rms;
   let off = 0;
   let norm = 0;
   let noisy = 0;
@@ -50,6 +50,9 @@ export function judgeAdamW(
   }
   const worst = Number.isNaN(off) ? Infinity : off === 0 ? 0 : Math.sqrt(off / norm);
   const share = noisy / n;
-  const passed = worst <= tolerance.weights && share <= tolerance.adamNoiseShare && noisyWorst <= reach;
+  const passed =
+    worst <= tolerance.weights &&
+    noisy <= tolerance.noisyCount + tolerance.noisyShare * n &&
+    noisyWorst <= reach;
   return { worst, noisy, share, noisyWorst, passed };
 }

@@ -2,8 +2,8 @@
 import type { Objective, Policy, TrainSequence } from '../../src/core/policy.ts';
 import type { Adapter } from '../../src/gpu/formats/peft.ts';
 
-/** What is trained: the given LoRA, or every weight of the model. */
-export type Trained = Adapter | 'full';
+/** What is trained: the given LoRA, every weight of the model, or nothing (generate and score only). */
+export type Trained = Adapter | 'full' | 'nothing';
 
 export interface EngineUnderTest {
   policy: Policy;

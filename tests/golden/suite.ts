@@ -2,12 +2,15 @@
  * @file The golden suite: every check that a golden folder allows, on any host. What is checked follows from what the
  * folder holds; a missing or broken file is a failed check that names it.
  */
+import { InputError } from '../../src/core/errors.ts';
 import type { FileSource } from '../../src/gpu/formats/model_source.ts';
 import { openModel } from '../../src/gpu/formats/open_model.ts';
+import type { Adapter } from '../../src/gpu/formats/peft.ts';
 import { subFolder } from '../../src/gpu/formats/sub_folder.ts';
+import type { ModelConfig } from '../../src/gpu/model/config.ts';
 import type { CheckResult } from './check.ts';
 import { failure } from './check.ts';
-import type { OpenEngine } from './engine_under_test.ts';
+import type { EngineUnderTest, Trained } from './engine_under_test.ts';
 import { logitsCheck, logprobChecks, readAdapter } from './forward_checks.ts';
 import { fullChecks } from './full_checks.ts';
 import { generationChecks } from './generation_checks.ts';
@@ -22,6 +25,8 @@ import { textChecks } from './text_checks.ts';
 import type { Precision, Tolerances } from './tolerances.ts';
 import { tolerances } from './tolerances.ts';
 
+type Checks = AsyncGenerator<CheckResult>;
+
 export interface SuiteOptions {
   device: GPUDevice;
   /** The golden folder. */
@@ -32,7 +37,7 @@ export interface SuiteOptions {
 }
 
 /** Run every check, one after another. Never throws for what a folder holds: that is a failed check. */
-export async function* goldenSuite(options: SuiteOptions): AsyncGenerator<CheckResult> {
+export async function* goldenSuite(options: SuiteOptions): Checks {
   const { device, files, precision, lossesRequired } = options;
   const tolerance = tolerances[precision];
   const paths = await files.list();
@@ -61,38 +66,42 @@ async function* modelChecks(
   device: GPUDevice,
   precision: Precision,
   tolerance: Tolerances,
-): AsyncGenerator<CheckResult> {
+): Checks {
   const { name } = golden;
   const model = await openModel(golden.files);
   const { config } = model;
   const batch = await readBatch(golden);
   const open = engineOpener(device, model, precision);
 
-  yield* guarded(name, 'bare model', async function* () {
-    const engine = await open('full');
-    try {
-      yield await logitsCheck(golden, 'base', engine, batch, tolerance);
-      yield* guarded(name, 'full', () => fullChecks(golden, engine, batch, tolerance));
-      yield* guarded(name, 'generate', () => generationChecks(golden, engine, tolerance));
-    } finally {
-      engine.destroy();
-    }
+  const withEngine = (what: string, trained: Trained, checks: (engine: EngineUnderTest) => Checks) =>
+    guarded(name, what, async function* () {
+      const engine = await open(trained);
+      try {
+        yield* checks(engine);
+      } finally {
+        engine.destroy();
+      }
+    });
+
+  yield* withEngine('bare model', 'nothing', async function* (engine) {
+    yield await logitsCheck(golden, 'base', engine, batch, tolerance);
+    yield* guarded(name, 'generate', () => generationChecks(golden, engine, tolerance));
   });
+  // Full fine-tuning computes in f32 at any precision.
+  yield* withEngine('full', 'full', (engine) => fullChecks(golden, engine, batch, tolerances.f32));
   for (const section of golden.sft.keys())
     yield* guarded(name, section, () => sftChecks(golden, section, open, config, batch, tolerance));
   yield* guarded(name, 'grpo', async function* () {
-    const engine = await openGrpo(golden, open, config);
-    try {
+    const adapter = await grpoAdapter(golden, config);
+    yield* withEngine('grpo', adapter, async function* (engine) {
       yield* logprobChecks(golden, engine, batch, tolerance);
       yield* grpoChecks(golden, engine, batch, tolerance);
-    } finally {
-      engine.destroy();
-    }
+    });
   });
 }
 
-/** The engine of the adapter that the GRPO values were made with: the one whose matrices their gradients name. */
-async function openGrpo(golden: GoldenModel, open: OpenEngine, config: Parameters<typeof readAdapter>[2]) {
+/** The adapter that the GRPO values were made with: the one whose matrices their gradients name. */
+async function grpoAdapter(golden: GoldenModel, config: ModelConfig): Promise<Adapter> {
   const matrices = new Set<string>();
   for (const tensor of golden.tensors.tensors.keys()) {
     const matrix = /^grpo\..*\.grad\.(.*)\.default\.weight$/.exec(tensor)?.[1];
@@ -104,17 +113,16 @@ async function openGrpo(golden: GoldenModel, open: OpenEngine, config: Parameter
       adapter.tensors.size === matrices.size &&
       [...adapter.tensors.keys()].every((key) => matrices.has(key))
     )
-      return open(adapter);
+      return adapter;
   }
-  throw new Error(`No adapter of ${golden.name} has the matrices that the gradients grpo.*.grad.* name.`);
+  throw new InputError(
+    `No adapter of ${golden.name} has the matrices that the gradients grpo.*.grad.* name.`,
+    'Make the golden files again.',
+  );
 }
 
 /** Turn an exception into a failed check, so that the rest still runs. */
-async function* guarded(
-  group: string,
-  what: string,
-  checks: () => AsyncGenerator<CheckResult>,
-): AsyncGenerator<CheckResult> {
+async function* guarded(group: string, what: string, checks: () => Checks): Checks {
   try {
     yield* checks();
   } catch (cause) {

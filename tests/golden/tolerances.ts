@@ -3,9 +3,10 @@
  *
  * AdamW magnifies noise where a gradient is near zero: its first step is lr·g/|g|, so an entry whose gradient is rounding
  * noise may move by +lr here and by −lr there. An entry of a weight tensor therefore counts in the relative norm only
- * if its first golden gradient is above a noise floor, `adamNoiseFloor` × the tensor's root mean square gradient;
- * the entries below the floor (at most the share `adamNoiseShare` of a tensor, or the check fails) are held to the
- * absolute bound steps · lr instead, the farthest AdamW can carry a weight.
+ * if its first golden gradient is above the noise floor: the gradient tolerance × the tensor's root mean square gradient,
+ * below which a gradient within tolerance may have either sign. The entries below it (at most `noisyShare` of a tensor
+ * plus `noisyCount`, or the check fails) are held to the absolute bound steps · lr instead, as far as AdamW carries a
+ * weight in that many steps.
  */
 
 export type Precision = 'f32' | 'f16';
@@ -23,8 +24,8 @@ export interface Tolerances {
   gradientNorm: number;
   /** Relative, in the norm of a tensor, after the golden AdamW steps. */
   weights: number;
-  adamNoiseFloor: number;
-  adamNoiseShare: number;
+  noisyShare: number;
+  noisyCount: number;
   /** Absolute, of policy losses of `grpo_losses.json` computed on the GPU, and their gradients. */
   policyLoss: number;
   /** Whether greedy and beam outputs must be identical. */
@@ -39,8 +40,8 @@ export const tolerances: Record<Precision, Tolerances> = {
     gradient: 2e-4,
     gradientNorm: 2e-4,
     weights: 2e-4,
-    adamNoiseFloor: 1e-3,
-    adamNoiseShare: 5e-3,
+    noisyShare: 5e-3,
+    noisyCount: 2,
     policyLoss: 1e-4,
     identicalGeneration: true,
   },
@@ -52,8 +53,8 @@ export const tolerances: Record<Precision, Tolerances> = {
     gradient: 3e-2,
     gradientNorm: 1e-2,
     weights: 1e-2,
-    adamNoiseFloor: 5e-2,
-    adamNoiseShare: 1e-1,
+    noisyShare: 1e-1,
+    noisyCount: 8,
     policyLoss: 1e-4,
     identicalGeneration: false,
   },

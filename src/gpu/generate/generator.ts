@@ -1,6 +1,5 @@
 /**
- * @file `Generator`: requests in, completions out. It sizes the decoder to what a call needs within its budgets, and runs one call at a
- * time.
+ * @file `Generator`: requests in, completions out. It sizes the decoder to what a call needs within its budgets.
  */
 import { UsageError } from '../../core/errors.ts';
 import type { Completion, GenerateOptions, GenerateRequest } from '../../core/policy.ts';
@@ -34,7 +33,6 @@ const entryUnit = 4096;
 /** Writes completions with a model whose weights may change between calls (not during one). */
 export class Generator {
   private decoder: Decoder | null = null;
-  private queue: Promise<unknown> = Promise.resolve();
   private readonly budgets: Required<GeneratorOptions>;
 
   constructor(
@@ -52,22 +50,11 @@ export class Generator {
   }
 
   /**
-   * One completion per request, in order; calls wait for each other. Throws `InputError` for a prompt that cannot be continued,
-   * `UsageError` for an option out of range, `DeviceError` when a request exceeds the cache budget, the signal's reason when aborted.
+   * One completion per request, in order. Calls must not overlap: the engine sees to it. Throws `InputError` for a prompt that cannot
+   * be continued, `UsageError` for an option out of range, `DeviceError` when a request exceeds the cache budget or the logits are not
+   * finite, the signal's reason when aborted.
    */
-  generate(requests: readonly GenerateRequest[], options: GenerateOptions): Promise<Completion[]> {
-    const call = this.queue.then(() => this.run(requests, options));
-    this.queue = call.catch(() => undefined);
-    return call;
-  }
-
-  /** Free the GPU memory. */
-  destroy(): void {
-    this.decoder?.destroy();
-    this.decoder = null;
-  }
-
-  private async run(requests: readonly GenerateRequest[], options: GenerateOptions): Promise<Completion[]> {
+  async generate(requests: readonly GenerateRequest[], options: GenerateOptions): Promise<Completion[]> {
     const { config, rope } = this.model.weights;
     const limits: ModelLimits = { vocabSize: config.vocabSize, maxPositions: rope.shape[0]! };
     const resolved = resolveOptions(options, limits);
@@ -79,6 +66,12 @@ export class Generator {
         ? new BeamRun(decoder, requests, resolved)
         : new SamplingRun(decoder, requests, resolved);
     return run.run();
+  }
+
+  /** Free the GPU memory. */
+  destroy(): void {
+    this.decoder?.destroy();
+    this.decoder = null;
   }
 
   /** A decoder that holds the call: the one there is, or a new one. */

@@ -63,9 +63,12 @@ export async function runExplore(input: ExploreInput): Promise<ExploreSummary> {
   const writer = await RowWriter.open(input, stage);
   let failure: { error: unknown } | null = null;
   const size = input.inStep ? Math.max(1, input.numConcurrent) : 1;
+  // A batch that was not finished is run again as a whole, so that a continued run computes the same batches.
   const jobs: number[][] = [];
-  const missing = dialogues.map((_, i) => i).filter((i) => !writer.has(i));
-  for (let at = 0; at < missing.length; at += size) jobs.push(missing.slice(at, at + size));
+  for (let at = 0; at < dialogues.length; at += size) {
+    const job = dialogues.slice(at, at + size).map((_, k) => at + k);
+    if (job.some((i) => !writer.has(i))) jobs.push(job);
+  }
   let nextJob = 0;
   const work = async (): Promise<void> => {
     while (nextJob < jobs.length && !failure && !context.signal?.aborted) {
@@ -76,7 +79,9 @@ export async function runExplore(input: ExploreInput): Promise<ExploreSummary> {
           signal: context.signal,
         });
         for (const [k, result] of results.entries()) {
-          await writer.add(job[k]!, rolloutRow(result, input.catalogue, { topk: input.topk }));
+          const index = job[k]!;
+          if (writer.has(index)) continue;
+          await writer.add(index, rolloutRow(result, input.catalogue, { topk: input.topk }));
         }
       } catch (error) {
         failure ??= { error };

@@ -72,7 +72,8 @@ class Drop {
 }
 
 /**
- * Turn rows into SFT data. `stem` names rows that have no key of their own.
+ * Turn rows into SFT data. `stem` and the number of the row in its file (`rows` begin at `options.start`) name rows that
+ * have no key of their own.
  * Throws `InputError` when nothing is left.
  */
 export async function prepareRows(
@@ -84,7 +85,7 @@ export async function prepareRows(
   const report: PrepareReport = { read: rows.length, written: 0, dropped: {}, changed: {}, baseTurns: {} };
   const out: SftRow[] = [];
   for (const [i, row] of rows.entries()) {
-    const made = await prepareRow(row, `${stem}:${i}`, tools, options);
+    const made = await prepareRow(row, `${stem}:${(options.start ?? 0) + i}`, tools, options);
     if (made instanceof Drop) {
       report.dropped[made.reason] = (report.dropped[made.reason] ?? 0) + 1;
       continue;

@@ -68,10 +68,14 @@ export function adapterFolder(flag: string, name: string, outputDir: string): st
   );
 }
 
-/** Folder of a model: `demo`, or a folder; otherwise null (a hub id). */
-export function modelFolder(name: string): string | null {
+/** Folder of a model: `demo`, a folder, or a run that trained all weights; otherwise null (a hub id). */
+export function modelFolder(name: string, outputDir: string): string | null {
   if (name === 'demo') return join(demoFolder, 'model');
-  return isFolder(name) ? resolve(name) : null;
+  const trained = [join(name, 'adapter'), join(outputDir, name, 'adapter')];
+  return (
+    [...trained, name].find((folder) => isFile(join(folder, 'config.json'))) ??
+    (isFolder(name) ? resolve(name) : null)
+  );
 }
 
 /** Folder of a run, from its name (made of --output_dir and --log_name) or its path. */

@@ -6,7 +6,9 @@ import { readFileSync } from 'node:fs';
 import { systemClock } from '../src/core/clock.ts';
 import { UsageError } from '../src/core/errors.ts';
 import type { Stage } from '../src/core/run_event.ts';
+import { mirrorLog, tensorboardMirror } from '../src/pipeline/run/mirror.ts';
 import { RunLog } from '../src/pipeline/run/run_log.ts';
+import { textMirror } from '../src/pipeline/run/text_logs.ts';
 import { FolderStore } from './folder_store.ts';
 import { runFolder } from './paths.ts';
 import { jsonLinesView, terminalView } from './terminal.ts';
@@ -79,6 +81,7 @@ export async function withRun<T extends RunValues>(
   const log = await RunLog.open(store, systemClock);
   const view =
     values.json || !process.stdout.isTTY ? jsonLinesView(process.stdout) : terminalView(process.stdout);
+  const mirrors = [tensorboardMirror, textMirror].map((format) => mirrorLog(log, store, format));
   const unsubscribe = log.subscribe((event) => view.hear(event));
   const controller = new AbortController();
   const onInterrupt = (): void => {
@@ -97,5 +100,6 @@ export async function withRun<T extends RunValues>(
     process.off('SIGTERM', onInterrupt);
     unsubscribe();
     view.close();
+    for (const mirror of mirrors) await mirror.close();
   }
 }

@@ -94,10 +94,9 @@ export const modelFlags = {
   },
   micro_batch_tokens: {
     type: 'int',
-    default: 4096,
     min: 16,
     group: 'Model',
-    help: 'Tokens per forward/backward pass; lower it when memory is short. Does not change results.',
+    help: 'Tokens per forward/backward pass (4096; 1024 on a software GPU); lower it when memory is short. Does not change results.',
   },
   gradient_checkpointing: {
     type: 'bool',

@@ -62,7 +62,7 @@ export async function withPolicy(
 ): Promise<void> {
   if (values.load_in_4bit)
     throw new UsageError('--load_in_4bit: this version has no 4-bit kernels.', 'Use --precision f16.');
-  const files = await openModelFiles(values.model_name);
+  const files = await openModelFiles(values.model_name, values.output_dir);
   const model = await openModel(files);
   const tokenizer = await loadTokenizer(files);
   const folder = values.model_path ? adapterFolder('model_path', values.model_path, values.output_dir) : null;
@@ -120,7 +120,8 @@ export async function withPolicy(
 }
 
 /** Files of a model: the demo's, a folder's, or a hub repository's. */
-export const openModelFiles = (name: string): Promise<FileSource> => resolveModel(modelFolder(name) ?? name);
+export const openModelFiles = (name: string, outputDir: string): Promise<FileSource> =>
+  resolveModel(modelFolder(name, outputDir) ?? name);
 
 /** Every file of a folder (not of its subfolders), by name. */
 export async function readFolder(folder: string): Promise<PolicyFiles> {

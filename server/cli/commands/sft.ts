@@ -1,6 +1,10 @@
 /** @file `tart sft`: supervised fine-tuning on prepared dialogues. */
 import { systemClock } from '../../../src/core/clock.ts';
 import { UsageError } from '../../../src/core/errors.ts';
+import type { Store } from '../../../src/core/store.ts';
+import { companionFiles } from '../../../src/gpu/formats/export_model.ts';
+import type { FileSource } from '../../../src/gpu/formats/model_source.ts';
+import { adapterFolder as trainedFolder } from '../../../src/pipeline/stages/context.ts';
 import { runSft } from '../../../src/pipeline/stages/sft.ts';
 import { sftDataFile } from '../../paths.ts';
 import { withRun } from '../../run.ts';
@@ -25,7 +29,7 @@ export async function run(values: CommandValues<'sft'>): Promise<void> {
     const rows = open(trainPath, values);
     const validation = validPath ? open(validPath, { start: 0 }) : undefined;
     const adapter = values.full_finetune ? 'full' : 'lora';
-    await withPolicy({ ...values, adapter }, place, async ({ policy, chat, maxContext }) => {
+    await withPolicy({ ...values, adapter }, place, async ({ policy, chat, files, maxContext }) => {
       await runSft({
         policy,
         chat,
@@ -36,6 +40,14 @@ export async function run(values: CommandValues<'sft'>): Promise<void> {
         options: values,
         context: { store, log, clock: systemClock, signal, resume },
       });
+      if (values.full_finetune) await copyCompanions(files, store);
     });
   });
+}
+
+/** All weights were trained: with configuration and tokenizer beside them the folder is a model of its own. */
+async function copyCompanions(files: FileSource, store: Store): Promise<void> {
+  const present = new Set(await files.list());
+  for (const name of ['config.json', ...companionFiles])
+    if (present.has(name)) await store.write(`${trainedFolder}/${name}`, await files.read(name));
 }

@@ -31,7 +31,7 @@ export interface ExportOptions {
 }
 
 /** What a model folder has besides weights. */
-const companions = [
+export const companionFiles = [
   'generation_config.json',
   'tokenizer.json',
   'tokenizer_config.json',
@@ -77,7 +77,7 @@ export async function exportModel(options: ExportOptions, sink: FileSink): Promi
     once(toJson({ ...config, ['dtype' in config ? 'dtype' : 'torch_dtype']: typeName })),
   );
   const present = new Set(await files.list());
-  for (const file of companions) if (present.has(file)) await put(file, once(await files.read(file)));
+  for (const file of companionFiles) if (present.has(file)) await put(file, once(await files.read(file)));
   return written;
 }
 

@@ -4,7 +4,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { Stage } from '../../core/run_event.ts';
 import type { Store } from '../../core/store.ts';
 import type { CheckpointStore, FoundCheckpoint } from '../run/checkpoint.ts';
-import type { EventSink } from '../run/run_log.ts';
+import { readEvents, type EventSink } from '../run/run_log.ts';
 
 export interface StageContext {
   /** The run's folder. */
@@ -23,7 +23,7 @@ export const adapterFolder = 'adapter';
 
 /**
  * Find the checkpoint to continue from and tell of damaged ones. With `resume` and no good checkpoint the run starts again
- * from its beginning; then everything after the log's `config` event is dropped.
+ * from its beginning; then everything from the stage's first event (its first `progress`) on is dropped.
  */
 export async function findCheckpoint(
   checkpoints: CheckpointStore,
@@ -40,7 +40,12 @@ export async function findCheckpoint(
       code: 'damaged_checkpoint',
       message: `${path} is not used: ${reason}`,
     });
-  if (!checkpoint) await context.log.truncate(Math.min(1, context.log.position));
+  if (!checkpoint) {
+    await context.log.flush();
+    const { events } = await readEvents(context.store);
+    const first = events.findIndex((event) => event.type === 'progress');
+    if (first >= 0) await context.log.truncate(first);
+  }
   return checkpoint;
 }
 

@@ -185,13 +185,13 @@ class GrpoRun {
     this.state.probe = scores;
     if (this.input.startsFromReference ?? !options.resume_start)
       await assertPolicyIsReference(policy, probe, scores);
+    this.progress();
     context.log.emit({
       type: 'metrics',
       stage: 'grpo',
       name: 'objective',
       metrics: { loss_type: options.loss_type, ...this.objective, advantages: { ...this.advantages } },
     });
-    this.progress();
   }
 
   /** Sample as many groups as the batch still needs (and may be in flight), decide about each, keep what is to be kept. */

@@ -96,8 +96,8 @@ export async function runSft(input: SftInput): Promise<SftSummary> {
     await policy.loadState(policyState);
     await log.truncate(state.logPosition);
   } else {
-    warnOfCuts(input, examples);
     log.emit({ type: 'progress', stage: 'sft', done: 0, total, unit: 'steps' });
+    warnOfCuts(input, examples);
   }
 
   let savedAt = found ? state.step : -1;

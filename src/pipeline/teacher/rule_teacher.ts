@@ -8,6 +8,7 @@
 import { hash32, hashString, Rng, toUnit } from '../../core/random.ts';
 import { turnSeed } from '../episode/seeds.ts';
 import { renderRecommendation } from '../response/render_list.ts';
+import { topK } from '../retrieval/top_k.ts';
 import { facetValues, type Facet } from '../seeker/attributes.ts';
 import type { TitleReader } from '../seeker/intent.ts';
 import type { Catalogue, EpisodeState, Item, Recommender, RecommenderTurn } from '../types.ts';
@@ -38,6 +39,8 @@ export interface RuleTeacherOptions {
 const LIKENESS = 1.5;
 const POPULARITY = 0.5;
 const NAMED_BEFORE = 1;
+/** Ties are broken by less than any evidence weighs. */
+const TIE = 1e-9;
 
 const QUESTIONS: Record<Exclude<Facet, 'story' | 'writer'>, string> = {
   genre: 'What kind of films do you like?',
@@ -51,17 +54,38 @@ const QUESTION_ORDER = ['genre', 'star', 'director', 'decade'] as const;
 export class RuleTeacher implements Recommender {
   readonly name = 'rule';
   private readonly clueReader: ClueReader;
-  /** `facet value` → how many items have it. */
-  private readonly frequency = new Map<string, number>();
-  private readonly attributes = new Map<number, Set<string>>();
+  private readonly items: readonly Item[];
+  private readonly positions: ReadonlyMap<number, number>;
+  /** `facet value` → how telling it is: −log2 of the share of items it fits. */
+  private readonly information = new Map<string, number>();
+  /** What is remembered: attributes of every item, and the items of every attribute, by position. */
+  private readonly remembered: string[][] = [];
+  private readonly having = new Map<string, number[]>();
+  /** Sum of the information of an item's remembered attributes. [items] */
+  private readonly totals: Float64Array;
 
   constructor(private readonly options: RuleTeacherOptions) {
-    this.clueReader = new ClueReader(options.catalogue, options.titles);
-    for (const item of options.catalogue.items) {
-      const all = attributesOf(item);
-      for (const attribute of all) this.frequency.set(attribute, (this.frequency.get(attribute) ?? 0) + 1);
-      this.attributes.set(item.id, new Set(all.filter((attribute) => this.remembers(item.id, attribute))));
+    const { catalogue, titles } = options;
+    this.clueReader = new ClueReader(catalogue, titles);
+    this.items = catalogue.items;
+    this.positions = new Map(this.items.map(({ id }, position) => [id, position]));
+    const all = this.items.map(attributesOf);
+    const frequency = new Map<string, number>();
+    for (const attribute of all.flat()) frequency.set(attribute, (frequency.get(attribute) ?? 0) + 1);
+    for (const [attribute, count] of frequency) {
+      this.information.set(attribute, Math.log2((this.items.length + 1) / (count + 1)));
     }
+    this.totals = new Float64Array(this.items.length);
+    this.items.forEach(({ id }, position) => {
+      const mine = all[position]!.filter((attribute) => this.remembers(id, attribute));
+      this.remembered.push(mine);
+      for (const attribute of mine) {
+        this.totals[position]! += this.bitsOf(attribute);
+        const having = this.having.get(attribute);
+        if (having) having.push(position);
+        else this.having.set(attribute, [position]);
+      }
+    });
   }
 
   respond(states: readonly EpisodeState[]): Promise<RecommenderTurn[]> {
@@ -94,53 +118,59 @@ export class RuleTeacher implements Recommender {
   }
 
   private recommend(understood: Understanding, rng: Rng): string {
-    const { catalogue, listLength = 10 } = this.options;
-    const refused = new Set(understood.refused);
+    const { listLength = 10 } = this.options;
+    const scores = this.scores(understood);
     const salt = rng.int(2 ** 31);
-    const scored = catalogue.items
-      .filter((item) => !refused.has(item.id))
-      .map((item) => ({ item, score: this.score(item, understood), tie: hash32(salt, item.id) }))
-      .sort((a, b) => b.score - a.score || a.tie - b.tie);
-    const titles = scored.slice(0, listLength).map(({ item }) => item.name);
+    // Equal scores: in an order of this turn's own, not the catalogue's.
+    this.items.forEach(({ id }, position) => {
+      scores[position]! += toUnit(hash32(salt, id)) * TIE;
+    });
+    for (const id of understood.refused) scores[this.positions.get(id)!] = -Infinity;
+    const best = topK(
+      this.items.map(({ id }) => id),
+      scores,
+      listLength,
+    );
+    const titles = best
+      .filter(({ score }) => score > -Infinity)
+      .map(({ id }) => this.items[this.positions.get(id)!]!.name);
     return renderRecommendation(titles, this.reason(understood));
   }
 
-  private score(item: Item, understood: Understanding): number {
-    const mine = this.attributes.get(item.id)!;
-    let score = POPULARITY * (this.options.popularity?.(item) ?? 0);
+  /** Evidence for every item, in bits. [items] */
+  private scores(understood: Understanding): Float64Array {
+    const { popularity } = this.options;
+    const scores = Float64Array.from(this.items, (item) => (popularity ? POPULARITY * popularity(item) : 0));
     for (const clue of understood.clues) {
-      const applies = mine.has(`${clue.facet} ${clue.value}`);
-      if (applies) score += (clue.positive ? 1 : -2) * this.bits(clue);
+      const weight = (clue.positive ? 1 : -2) * this.bits(clue);
+      for (const position of this.having.get(`${clue.facet} ${clue.value}`) ?? [])
+        scores[position]! += weight;
     }
-    for (const id of new Set(understood.liked)) {
-      const other = this.attributes.get(id);
-      if (other && id !== item.id) score += LIKENESS * this.likeness(mine, other);
-    }
-    if (understood.offeredBefore.includes(item.id)) score += NAMED_BEFORE;
-    return score;
+    for (const id of new Set(understood.liked)) this.addLikeness(scores, this.positions.get(id)!);
+    for (const id of new Set(understood.offeredBefore)) scores[this.positions.get(id)!]! += NAMED_BEFORE;
+    return scores;
   }
 
-  /** Shared information over all information of two items, in [0, 1]. */
-  private likeness(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
-    let shared = 0;
-    let all = 0;
-    for (const attribute of a) {
-      const bits = this.information(attribute);
-      all += bits;
-      if (b.has(attribute)) shared += bits;
+  /** Add the likeness to one item: shared information over all information of both, in [0, 1]. */
+  private addLikeness(scores: Float64Array, other: number): void {
+    const shared = new Map<number, number>();
+    for (const attribute of this.remembered[other]!) {
+      for (const position of this.having.get(attribute)!) {
+        shared.set(position, (shared.get(position) ?? 0) + this.bitsOf(attribute));
+      }
     }
-    for (const attribute of b) if (!a.has(attribute)) all += this.information(attribute);
-    return all === 0 ? 0 : shared / all;
+    shared.delete(other);
+    for (const [position, bits] of shared) {
+      scores[position]! += (LIKENESS * bits) / (this.totals[other]! + this.totals[position]! - bits);
+    }
   }
 
-  /** How telling a clue is: −log2 of the share of items it fits. */
   private bits(clue: Clue): number {
-    return this.information(`${clue.facet} ${clue.value}`);
+    return this.bitsOf(`${clue.facet} ${clue.value}`);
   }
 
-  private information(attribute: string): number {
-    const count = this.frequency.get(attribute) ?? 0;
-    return Math.log2((this.options.catalogue.items.length + 1) / (count + 1));
+  private bitsOf(attribute: string): number {
+    return this.information.get(attribute) ?? 0;
   }
 
   private remembers(id: number, attribute: string): boolean {

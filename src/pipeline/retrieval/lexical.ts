@@ -55,8 +55,11 @@ export class LexicalRetriever implements Retriever {
 
   private search(text: string, k: number): Scored[] {
     const scores = new Float64Array(this.ids.length);
+    const list = parseList(text, (title) => this.linker.isTitle(title));
+    // The numbers of a list are no words: "2." is not about sequels.
+    const asking = list ? [list.before, ...list.titles, list.after].join('\n') : text;
     const words = new Map<string, number>();
-    for (const word of titleWords(text))
+    for (const word of titleWords(asking))
       if (!STOP_WORDS.has(word)) words.set(word, (words.get(word) ?? 0) + 1);
     let highest = 0;
     for (const [word, count] of words) {
@@ -71,16 +74,15 @@ export class LexicalRetriever implements Retriever {
     }
     // Word scores fill (0, 1); listed titles stand above, the first of n at n + 1, the last at 2.
     if (highest > 0) for (let i = 0; i < scores.length; i++) scores[i]! /= highest * (1 + 1e-9);
-    const listed = this.listedItems(text);
+    const listed = this.listedItems(list?.titles ?? []);
     listed.forEach((position, rank) => {
       scores[position] = listed.length - rank + 1 + scores[position]! * 1e-3;
     });
     return topK(this.ids, scores, k);
   }
 
-  /** Positions of the items that the visible list names, in order, without repeats. */
-  private listedItems(text: string): number[] {
-    const titles = parseList(text, (title) => this.linker.isTitle(title))?.titles ?? [];
+  /** Positions of the items that the listed titles name, in order, without repeats. */
+  private listedItems(titles: readonly string[]): number[] {
     const found = titles.flatMap((title) => {
       const id = this.linker.linkId(title);
       return id === null ? [] : [this.positions.get(id)!];

@@ -9,7 +9,8 @@ import type { Objective, OptimizerOptions, TrainSequence } from '../../src/core/
 import type { Engine } from '../../src/gpu/engine.ts';
 import { createEngine } from '../../src/gpu/engine.ts';
 import { parameterShapes } from '../../src/gpu/formats/open_model.ts';
-import { linearModules } from '../../src/gpu/model/config.ts';
+import { hash32 } from '../../src/core/random.ts';
+import { linearModules, linearName } from '../../src/gpu/model/config.ts';
 import { beamSearch, greedy } from '../../src/gpu/reference/generate.ts';
 import { scoreTokens } from '../../src/gpu/reference/logprobs.ts';
 import { forward } from '../../src/gpu/reference/model.ts';
@@ -177,4 +178,39 @@ describe.each(cases)('%s, %s, seed %i', (family, trained, seed) => {
     const trainedNow = new Map([...reference.trainable].map((name) => [name, reference.weights.get(name)!]));
     expectTensors(await s.engine.parametersByName(), trainedNow, 2e-4);
   });
+});
+
+test('dropout: gradients are those of the documented mask, in the first step and in the next', async () => {
+  const seed = 5;
+  const probability = 0.3;
+  const config = { ...randomConfig('llama', seed), numLayers: 2 };
+  const model = randomSource(config, seed);
+  const plain = randomAdapter(config, seed, linearModules);
+  const adapter = { ...plain, config: { ...plain.config, dropout: probability } };
+  const base = await loadReference(model, parameterShapes(config).keys());
+  const reference = withAdapter(base, adapter);
+  const keys = new Map<string, number>();
+  for (let layer = 0; layer < config.numLayers; layer++)
+    linearModules.forEach((module, index) =>
+      keys.set(linearName(layer, module).replace('.weight', ''), layer * linearModules.length + index),
+    );
+  const kept = (step: number) => (sequence: number) => (layer: string, t: number, i: number) =>
+    hash32(77, step, keys.get(layer)!, sequence, t, i) >= Math.round(probability * 2 ** 32)
+      ? 1 / (1 - probability)
+      : 0;
+  const engine = await createEngine({ device, model, adapter, seed: 77, tokensPerMicroBatch: 24 });
+  const batch = randomBatch(config, seed, lengths);
+  const objective: Objective = { kind: 'sft' };
+  for (let step = 0; step < 2; step++) {
+    const { value } = lossAndGradients(reference, batch, objective, kept(step));
+    const { loss, gradients } = await engine.gradients(batch, objective);
+    expect(Math.abs(loss - value)).toBeLessThan(2e-5 * value);
+    expectTensors(gradients, reference.gradients, 2e-4);
+    await engine.trainStep(batch, objective, { learningRate: 0 });
+  }
+  // Scoring and generation never drop anything.
+  const [tokens] = batch.map((s) => s.tokens);
+  const [logits] = await engine.logits([tokens!]);
+  expect(absoluteError(logits!, forward(reference, tokens!).logits.data)).toBeLessThan(2e-4);
+  engine.destroy();
 });

@@ -38,10 +38,13 @@ export function engineDeviceDescriptor(adapter: GPUAdapter): GPUDeviceDescriptor
   return { requiredLimits, requiredFeatures: optional.filter((f) => adapter.features.has(f)) };
 }
 
+/** Compiled kernels by device: engines that share a device share them, and compiling is what costs most in a short run. */
+const kernelsOf = new WeakMap<GPUDevice, Map<string, Kernel>>();
+
 /** One device, its capabilities, its kernels and its bytes. */
 export class GpuContext {
   readonly capabilities: Capabilities;
-  private readonly kernels = new Map<string, Kernel>();
+  private readonly kernels: Map<string, Kernel>;
   private readonly sizes = new Map<GPUBuffer, number>();
   /** Bytes allocated now, and the most there ever were (`perf/peak_bytes`). */
   allocatedBytes = 0;
@@ -60,6 +63,8 @@ export class GpuContext {
   };
 
   constructor(readonly device: GPUDevice) {
+    this.kernels = kernelsOf.get(device) ?? new Map<string, Kernel>();
+    kernelsOf.set(device, this.kernels);
     const { limits, features } = device;
     const info = device.adapterInfo;
     this.capabilities = {
@@ -147,6 +152,5 @@ export class GpuContext {
     for (const buffer of this.sizes.keys()) buffer.destroy();
     this.sizes.clear();
     this.allocatedBytes = 0;
-    this.kernels.clear();
   }
 }

@@ -24,7 +24,7 @@ export interface Mention {
 const SEQUEL =
   /^\s*[,:–—-]?\s*(?:part|vol\.?|volume|chapter|episode)?\s*(?:\d{1,2}(?!\d|\s+(?:times|years|stars|hours))|II|III|IV|VI{0,3}|IX|XI{0,3})(?![\p{L}\p{N}])/iu;
 /** A year in brackets after a title, and the signs the title ends with. */
-const YEAR_TAIL = /^[\s.!?…*'’]{0,5}[([]\s*((?:18|19|20)\d{2})\s*[)\]]/;
+const YEAR_TAIL = /^[\s.!?…*'’)]{0,5}[([]\s*((?:18|19|20)\d{2})\s*[)\]]/;
 const variantsOf = new WeakMap<Item, Variant[]>();
 
 /** Every mention of an item in a text, in order, not overlapping. */

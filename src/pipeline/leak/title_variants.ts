@@ -56,7 +56,7 @@ export function titleVariants(item: Item): Variant[] {
     if (lone && article !== null) {
       // "The Birds" in full; "Birds" alone is not a title.
       variants.push({
-        pattern: pattern(title, words, `${article} +`, ''),
+        pattern: pattern(title, words, `${article}[ ']+`, ''),
         needs: 'capitals',
         probe,
         slack: 1,
@@ -69,7 +69,7 @@ export function titleVariants(item: Item): Variant[] {
       });
       return;
     }
-    const before = '(?:(?:the|an?) +)?';
+    const before = "(?:(?:the|an?)[ ']+)?";
     const after = article === null ? '' : `(?: ?, ?${article})?`;
     variants.push({
       pattern: pattern(title, words, lone ? '' : before, after),

@@ -278,6 +278,31 @@ describe('GRPO', () => {
     expect(metrics['frac_reward_zero_std']).toBe(1);
   });
 
+  it('counts what the seeker used, thrown-away attempts included', async () => {
+    const store = new MemoryStore();
+    const given = input(await openRun(store), { epoch: 1 }, { bias: { [badList]: 1 }, dialogues: 2 });
+    let replies = 0;
+    const seeker = {
+      name: 'paid',
+      reply: async (states: Parameters<typeof given.seeker.reply>[0]) => {
+        replies += states.length;
+        const said = await given.seeker.reply(states);
+        const usage = { promptTokens: 10, completionTokens: 2, costUsd: 0.25 };
+        return said.map((reply) => ({ ...reply, model: 'served', usage, leaks: 1 }));
+      },
+    };
+    await runGrpo({ ...given, seeker });
+    const { events } = await readEvents(store);
+    const { metrics } = all(events, 'step')[0]!;
+    expect(metrics['rollouts/resampled']).toBeGreaterThan(0);
+    expect(metrics['teacher/tokens']).toBe(12 * replies);
+    expect(metrics['teacher/cost_usd']).toBe(0.25 * replies);
+    expect(metrics['rollouts/leaks']).toBe(replies);
+    const costs = all(events, 'cost');
+    expect(costs.map((e) => e.model)).toEqual(['served', 'served']);
+    expect(costs.reduce((sum, e) => sum + e.costUsd, 0)).toBe(0.25 * replies);
+  });
+
   it('puts the teacher in one row of each group, at ratio 1', async () => {
     const { events } = await finished({ off_policy: true, new_tgi: true, epoch: 1 });
     expect(all(events, 'step')[0]!.metrics['rollouts/off_policy_fraction']).toBeGreaterThan(0);

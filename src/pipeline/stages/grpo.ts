@@ -6,10 +6,9 @@
  * anywhere and continued from its last checkpoint gives the same numbers as an uninterrupted one.
  */
 import * as v from 'valibot';
-import { CheckpointError, InputError, ProviderError, UsageError } from '../../core/errors.ts';
+import { CheckpointError, ProviderError, UsageError } from '../../core/errors.ts';
 import { groupAdvantages } from '../../core/loss/advantages.ts';
 import type { Policy, PolicyFiles } from '../../core/policy.ts';
-import { hash32, hashString, Rng } from '../../core/random.ts';
 import {
   advantageOptions,
   assertGrpoOptions,
@@ -20,7 +19,6 @@ import { optimizerAt } from '../config/training.ts';
 import type { EpisodeParticipants } from '../episode/episode.ts';
 import type { ChatTokens } from '../policy/chat_tokens.ts';
 import { PolicyRecommender, type ContextCounts } from '../policy/policy_recommender.ts';
-import { recommenderContext } from '../prompts/contexts.ts';
 import type { PromptSet } from '../prompts/prompts.ts';
 import type { KnownTitle } from '../response/list_parser.ts';
 import { CheckpointStore } from '../run/checkpoint.ts';
@@ -34,6 +32,7 @@ import {
   type StageContext,
 } from './context.ts';
 import { counterMetrics, countGroup, newCounters } from './grpo/counters.ts';
+import { assertGrpoData, dataFingerprint, dialogueOrder, probeSequences } from './grpo/data.ts';
 import { groupDecision } from './grpo/dynamic_sampling.ts';
 import { collectGroups, type Group } from './grpo/groups.ts';
 import { assertPolicyIsReference, assertSameReference, probeReference } from './grpo/reference.ts';
@@ -86,7 +85,7 @@ export interface GrpoSummary {
  */
 export async function runGrpo(input: GrpoInput): Promise<GrpoSummary> {
   assertGrpoOptions(input.options);
-  assertData(input);
+  assertGrpoData(input);
   return new GrpoRun(input).run();
 }
 
@@ -165,7 +164,7 @@ class GrpoRun {
     const found = await findCheckpoint(this.checkpoints, context, 'grpo');
     // Before the checkpoint is loaded: `current` means the weights that the host has just loaded, the SFT model.
     await policy.setReference(reference);
-    const probe = this.probe();
+    const probe = probeSequences(this.input);
     const scores = await probeReference(policy, probe);
     if (found) {
       const { policy: policyState, stage } = splitCheckpoint(found.files);
@@ -283,6 +282,9 @@ class GrpoRun {
       advantages: advantages.map(brief),
       decision,
     });
+    const { model, promptTokens, completionTokens, costUsd } = group.seeker;
+    if (promptTokens + completionTokens > 0)
+      log.emit({ type: 'cost', stage: 'grpo', model, promptTokens, completionTokens, costUsd });
     if (!decision.kept) return [];
     return group.rollouts.map((rollout, i) => ({ rollout, group: number, advantage: advantages[i]! }));
   }
@@ -382,51 +384,4 @@ class GrpoRun {
     const total = this.lastDialogue - start;
     this.input.context.log.emit({ type: 'progress', stage: 'grpo', done, total, unit: 'dialogues' });
   }
-
-  /** A few sequences of the data, to recognise the reference by. */
-  private probe(): number[][] {
-    const { chat, rows, prompts, maxContext } = this.input;
-    return rows.slice(0, 2).map(({ dialogue, interaction }) => {
-      const context = recommenderContext({ given: dialogue.dialog, interaction: [] }, prompts);
-      const said = interaction[0]?.content ?? dialogue.targets[0]?.name ?? '';
-      return [...chat.prompt(context), ...chat.assistantTurn(said)].slice(-Math.min(256, maxContext));
-    });
-  }
-}
-
-/** Which dialogue comes when in an epoch: a shuffle by a stream named after the epoch. */
-export function dialogueOrder(seed: number, epoch: number, dialogues: number): number[] {
-  return new Rng(seed).fork('grpo-order', epoch).shuffle(Array.from({ length: dialogues }, (_, i) => i));
-}
-
-function dataFingerprint(rows: readonly GrpoRow[]): number {
-  return rows.reduce(
-    (h, { dialogue, interaction }) =>
-      hash32(
-        h,
-        hashString(dialogue.key),
-        ...[...dialogue.dialog, ...interaction].map((m) => hashString(m.content)),
-        ...dialogue.targets.map((t) => t.id),
-      ),
-    rows.length,
-  );
-}
-
-function assertData({ rows, options, rewriter }: GrpoInput): void {
-  if (rows.length === 0)
-    throw new InputError('The training data has no rows.', 'Give a file with at least one dialogue.');
-  const taught = rows.some((row) => row.interaction.length > 0);
-  for (const flag of ['new_tgi', 'off_policy'] as const)
-    if (options[flag] && !taught)
-      throw new UsageError(
-        `--${flag} needs the teacher's interactions, and the data has none.`,
-        'Give data made by `tart prepare --base_turn`.',
-      );
-  if (options.bonus > 0 && rows.every((row) => row.baseTurn === 0))
-    throw new UsageError(
-      '--bonus compares with the number of exchanges the teacher took, and the data does not say it.',
-      'Give data made by `tart prepare --base_turn`.',
-    );
-  for (const flag of ['rerank', 'last_turn_recommend', 'rec_success_recommend'] as const)
-    if (options[flag] && !rewriter) throw new UsageError(`--${flag} needs a rewriter of lists.`);
 }

@@ -19,6 +19,9 @@ export const countersSchema = v.object({
   groups: count,
   droppedGroups: count,
   sampledTokens: count,
+  seekerTokens: count,
+  seekerCost: count,
+  leaks: count,
   seconds: count,
   reasons: v.record(v.string(), count),
 });
@@ -41,6 +44,9 @@ export function newCounters(): Counters {
     groups: 0,
     droppedGroups: 0,
     sampledTokens: 0,
+    seekerTokens: 0,
+    seekerCost: 0,
+    leaks: 0,
     seconds: 0,
     reasons: {},
   };
@@ -64,6 +70,9 @@ export function countGroup(c: Counters, group: Group, kept: boolean): void {
     c.offPolicy += Number(offPolicy);
     if (!offPolicy) c.sampledTokens += transcript.turns.reduce((n, t) => n + t.end - t.start, 0);
   }
+  c.seekerTokens += group.seeker.promptTokens + group.seeker.completionTokens;
+  c.seekerCost += group.seeker.costUsd;
+  c.leaks += group.seeker.leaks;
   for (const [reason, n] of Object.entries(group.resampled)) {
     c.reasons[reason] = (c.reasons[reason] ?? 0) + n;
     if (!reason.includes(':')) c.resampled += n;
@@ -87,6 +96,9 @@ export function counterMetrics(c: Counters): Record<string, number> {
     'rollouts/off_policy_fraction': share(c.offPolicy),
     'rollouts/groups': c.groups,
     'rollouts/groups_dropped': c.droppedGroups,
+    'rollouts/leaks': c.leaks,
+    'teacher/tokens': c.seekerTokens,
+    'teacher/cost_usd': c.seekerCost,
     ...Object.fromEntries(Object.entries(c.reasons).map(([reason, n]) => [`rollouts/reason/${reason}`, n])),
     ...(c.seconds > 0 ? { 'perf/rollout_tokens_per_second': c.sampledTokens / c.seconds } : {}),
   };

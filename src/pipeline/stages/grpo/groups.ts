@@ -57,6 +57,17 @@ export interface Group {
   successes: number;
   /** Attempts that were thrown away, by reason. */
   resampled: Record<string, number>;
+  /** What the seeker used for this group, thrown-away attempts included. */
+  seeker: SeekerUse;
+}
+
+/** Tokens, money and redacted titles of a seeker. */
+export interface SeekerUse {
+  model: string;
+  promptTokens: number;
+  completionTokens: number;
+  costUsd: number;
+  leaks: number;
 }
 
 /** The episode settings of GRPO rollouts. */
@@ -92,6 +103,13 @@ export async function collectGroups(
   const { options } = input;
   const G = options.num_generations;
   const resampled = rows.map((): Record<string, number> => ({}));
+  const used = rows.map((): SeekerUse => ({
+    model: input.seeker.name,
+    promptTokens: 0,
+    completionTokens: 0,
+    costUsd: 0,
+    leaks: 0,
+  }));
   const slots: Slot[] = rows.flatMap((row, group) => {
     const prefix = groupPrefix(row, epoch, options);
     return Array.from({ length: G }, (_, g) => ({
@@ -109,11 +127,11 @@ export async function collectGroups(
       const reason = await fillFromTeacher(slot, row, input);
       if (reason) count(resampled[group]!, reason);
     }
-  await sampleSlots(slots, rows, resampled, input);
+  await sampleSlots(slots, rows, { resampled, used }, input);
   return rows.map((row, group) => {
     const rollouts = slots.slice(group * G, (group + 1) * G).map((slot) => finish(slot, row, input));
     const successes = rollouts.reduce((n, r) => n + r.reward.success, 0);
-    return { row, rollouts, successes, resampled: resampled[group]! };
+    return { row, rollouts, successes, resampled: resampled[group]!, seeker: used[group]! };
   });
 }
 
@@ -121,7 +139,7 @@ export async function collectGroups(
 async function sampleSlots(
   slots: readonly Slot[],
   rows: readonly GrpoRow[],
-  resampled: Record<string, number>[],
+  book: { resampled: Record<string, number>[]; used: SeekerUse[] },
   input: GroupInput,
 ): Promise<void> {
   const { options, recommender, signal } = input;
@@ -145,7 +163,8 @@ async function sampleSlots(
     results.forEach((result, i) => {
       const slot = open[i]!;
       const fault = rolloutFault(result, rule, input.isTitle);
-      if (fault !== null) count(resampled[slot.group]!, last ? `kept_as_failure:${fault}` : fault);
+      addUse(book.used[slot.group]!, result);
+      if (fault !== null) count(book.resampled[slot.group]!, last ? `kept_as_failure:${fault}` : fault);
       if (fault === null || last) {
         slot.result = result;
         slot.invalid = fault !== null;
@@ -217,4 +236,15 @@ function finish(slot: Slot, row: GrpoRow, input: GroupInput): GroupRollout {
 
 function count(reasons: Record<string, number>, reason: string): void {
   reasons[reason] = (reasons[reason] ?? 0) + 1;
+}
+
+function addUse(sum: SeekerUse, result: EpisodeResult): void {
+  for (const { reply } of result.turns) {
+    sum.leaks += reply.leaks ?? 0;
+    if (reply.model) sum.model = reply.model;
+    if (!reply.usage) continue;
+    sum.promptTokens += reply.usage.promptTokens;
+    sum.completionTokens += reply.usage.completionTokens;
+    sum.costUsd += reply.usage.costUsd ?? 0;
+  }
 }

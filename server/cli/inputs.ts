@@ -15,6 +15,7 @@ import {
   type SourceFile,
 } from '../../src/pipeline/data/source_file.ts';
 import { createItemTools, type ItemTools } from '../../src/pipeline/item_tools.ts';
+import { givenLeaks } from '../../src/pipeline/leak/redact.ts';
 import { parsePromptFile, PROMPT_SETS, type PromptSet } from '../../src/pipeline/prompts/prompts.ts';
 import type { ProviderAccess } from '../../src/pipeline/participants.ts';
 import type { EventSink } from '../../src/pipeline/run/run_log.ts';
@@ -87,9 +88,17 @@ export function openDialogues(
     start: values.start,
     end: values.end,
     mode: readMode(values),
-    suggest: (name) => tools.linker.link(name).item?.name,
+    suggest: (name) => tools.linker.suggest(name),
   });
   logProblems(log.sink, log.stage, problems);
+  const named = dialogues.filter((dialogue) => givenLeaks(dialogue).length > 0).length;
+  if (named > 0)
+    log.sink.emit({
+      type: 'warning',
+      stage: log.stage,
+      code: 'given_leak',
+      message: `${basename(path)}: ${named} of ${dialogues.length} given dialogues name a target already; \`tart evaluate\` shows the figures without such targets as novel only.`,
+    });
   return dialogues;
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { hasRedial, redialRollouts, sharedFile } from '../../../tests/support/redial.ts';
-import { readRolloutRows, rolloutLine, type RolloutRow, turnsOf } from './rollout_rows.ts';
+import { jsonlLine } from './jsonl.ts';
+import { readRolloutRows, type RolloutRow, turnsOf } from './rollout_rows.ts';
 
 const original: RolloutRow = {
   id: 3,
@@ -32,7 +33,7 @@ describe('readRolloutRows', () => {
       later_field: [1],
     };
     expect(read([original, ours]).rows).toEqual([original, ours]);
-    expect(readRolloutRows({ name: 'x', text: rolloutLine(ours) }).rows).toEqual([ours]);
+    expect(readRolloutRows({ name: 'x', text: jsonlLine(ours) }).rows).toEqual([ours]);
     expect(turnsOf(ours)).toBe(2);
   });
 
@@ -63,7 +64,7 @@ describe.skipIf(!hasRedial)('the real transcripts', () => {
     const file = sharedFile('redial/rollouts_turn1to3.jsonl');
     const lines = file.text.trim().split('\n');
     const rows = redialRollouts();
-    expect(rows.map((r) => JSON.parse(rolloutLine(r)) as unknown)).toEqual(
+    expect(rows.map((r) => JSON.parse(jsonlLine(r)) as unknown)).toEqual(
       lines.map((l) => JSON.parse(l) as unknown),
     );
   });

@@ -6,7 +6,7 @@
  */
 import * as v from 'valibot';
 import type { TurnRecord } from '../../core/run_event.ts';
-import { jsonlLine, parseJsonl } from './jsonl.ts';
+import { parseJsonl } from './jsonl.ts';
 import { MessageSchema } from './processed_set.ts';
 import { checkRows } from './rows.ts';
 import type { Problem, ReadMode, SourceFile } from './source_file.ts';
@@ -108,11 +108,6 @@ export function readRolloutRows(file: SourceFile, mode: ReadMode = 'strict'): Ro
     problems: [...jsonl.problems, ...problems],
     wholeLength: jsonl.wholeLength,
   };
-}
-
-/** One row as a line of the file, line break included. */
-export function rolloutLine(row: RolloutRow): string {
-  return jsonlLine(row);
 }
 
 /** How many exchanges a row's interaction has (a last recommender message without a reply counts). */

@@ -110,6 +110,17 @@ describe('evaluateRows', () => {
     );
   });
 
+  it('does not judge titles by the catalogue of other labels', () => {
+    const other = {
+      ...row(0, [1], { said: 'Here: 1. Heat (1995) 2. Up (2009)' }),
+      rec_names: ['Pari (1995)'],
+    };
+    const report = evaluate([other]);
+    expect(report.per_dialogue).toMatchObject({ out_of_catalogue: null, success_shown: 0 });
+    expect(report.notes.join()).toMatch(/--kg_dataset/);
+    expect(renderReport(report)).toMatch(/--kg_dataset/);
+  });
+
   it('refuses an empty file', () => {
     expect(() => evaluate([])).toThrow(InputError);
   });

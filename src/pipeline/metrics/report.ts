@@ -51,6 +51,8 @@ export interface EvaluationReport extends LabelFigures {
   intervals: Record<string, Interval>;
   bootstrap: { samples: number; seed: number; confidence: number; unit: 'dialogue' };
   compare?: Comparison & { a_name: string; b_name: string };
+  /** What a reader of the figures should know. */
+  notes: string[];
 }
 
 /** Evaluate a file of rows. @throws InputError when there is no row. */
@@ -60,8 +62,21 @@ export function evaluateRows(rows: readonly RolloutRow[], options: EvaluateOptio
       `${options.name}: there is no row to evaluate.`,
       'Run `tart inference` or `tart explore` first.',
     );
-  const facts = rows.map((row) => factsOf(row, options.linker));
-  return reportFacts(facts, options);
+  const linker = options.linker && holdsLabels(options.linker, rows) ? options.linker : undefined;
+  const report = reportFacts(
+    rows.map((row) => factsOf(row, linker)),
+    { ...options, linker },
+  );
+  if (options.linker && !linker)
+    report.notes.push(
+      'The catalogue does not hold the labels of these rows under their numbers (see --kg_dataset); it was not used.',
+    );
+  return report;
+}
+
+/** Whether a catalogue is the one that the rows were made with. */
+function holdsLabels({ catalogue }: TitleLinker, rows: readonly RolloutRow[]): boolean {
+  return rows.every((row) => row.rec_ids.every((id, i) => catalogue.byId(id)?.name === row.rec_names[i]));
 }
 
 /** The report over facts that were counted already. */
@@ -97,6 +112,7 @@ export function reportFacts(facts: readonly RowFacts[], options: EvaluateOptions
     },
     intervals: Object.fromEntries(measured.map((m, i) => [m.name, intervals[i]!])),
     bootstrap: { ...settings, unit: 'dialogue' },
+    notes: [],
   };
   if (options.compare) {
     const other = options.compare.rows.map((row) => factsOf(row, options.linker));

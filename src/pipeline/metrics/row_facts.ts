@@ -7,7 +7,7 @@ import { type RolloutRow, turnsOf } from '../data/rollout_rows.ts';
 import { yearOfTitle } from '../data/catalogue.ts';
 import { secretTargets } from '../leak/redact.ts';
 import { mentions, sameTitle } from '../leak/title_pattern.ts';
-import { formatFaults } from '../response/format_check.ts';
+import { isWellFormed } from '../response/format_check.ts';
 import { ruleIntent } from '../response/intent.ts';
 import { type ParsedList, parseList } from '../response/list_parser.ts';
 import { titleKey } from '../response/title_key.ts';
@@ -94,7 +94,7 @@ export function factsOf(row: RolloutRow, linker?: TitleLinker): RowFacts {
     successTurn: row.success_turn ?? (row.rec_success ? turns : 0),
     messages: said.length,
     recommendations: intents.filter((intent) => intent === 'recommendation').length,
-    wellFormed: said.filter((text) => formatFaults(text, 'original', { known }).length === 0).length,
+    wellFormed: said.filter((text) => isWellFormed(text, 'original', { known })).length,
     ...titleFacts(lists, linker),
     leaked: (row.leaks ?? 0) > 0 || leaks(row, targets),
     malformed: row.malformed ?? 0,
@@ -176,7 +176,7 @@ const namedOnly = new Map<string, Item>();
 /** The target as an item: from the catalogue, or made of its name alone. */
 function targetItem(id: number, name: string, linker: TitleLinker | undefined): Item {
   const known = linker?.catalogue.byId(id);
-  if (known) return known;
+  if (known?.name === name) return known;
   const mark = `${id}|${name}`;
   let item = namedOnly.get(mark);
   if (!item) {

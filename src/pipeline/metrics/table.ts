@@ -43,6 +43,7 @@ export function renderReport(report: EvaluationReport): string {
   if (report.cost.prompt_tokens + report.cost.completion_tokens > 0)
     section('Cost per dialogue', COST_METRICS, (m) => report.cost.per_dialogue[m.name]);
   if (report.compare) lines.push('', ...comparisonLines(report.compare));
+  if (report.notes.length > 0) lines.push('', ...report.notes);
   return `${lines.join('\n')}\n`;
 }
 

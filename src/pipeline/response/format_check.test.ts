@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { countFaults, type FormatFault, formatFaults, formatRule } from './format_check.ts';
+import { type FormatFault, formatFaults, formatRule } from './format_check.ts';
 import { ruleIntent } from './intent.ts';
 import { renderItems, renderRecommendation } from './render_list.ts';
 
@@ -88,18 +88,6 @@ describe('formatFaults', () => {
     expect(formatFaults(prose, 'recommendation', { intent: 'inquiry' })).toEqual([]);
     expect(formatFaults(inquiry, 'recommendation', { intent: 'recommendation' })).toEqual(['no_list']);
     expect(formatFaults(prose, 'rule', { intent: 'inquiry' })).toEqual(['no_list']);
-  });
-
-  it('counts reasons', () => {
-    const counts = new Map<FormatFault, number>();
-    countFaults(counts, formatFaults(nine, 'rule'));
-    countFaults(counts, formatFaults(nine, 'original'));
-    expect(counts).toEqual(
-      new Map([
-        ['fewer_than_ten', 2],
-        ['no_phrase', 1],
-      ]),
-    );
   });
 });
 

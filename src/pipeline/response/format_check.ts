@@ -98,11 +98,6 @@ export function isWellFormed(text: string, rule: FormatRule, context: FormatCont
   return formatFaults(text, rule, context).length === 0;
 }
 
-/** Add a message's faults to a count by reason. */
-export function countFaults(counts: Map<FormatFault, number>, faults: readonly FormatFault[]): void {
-  for (const fault of faults) counts.set(fault, (counts.get(fault) ?? 0) + 1);
-}
-
 function markOf(title: string): string {
   const { key, year } = titleKey(title);
   return `${key}|${year}`;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { film, trickyCatalogue } from '../../../tests/support/tricky_catalogue.ts';
 import { LexicalRetriever } from '../retrieval/lexical.ts';
 import type { Item, Judgement } from '../types.ts';
-import { notionsOf, readList, ResponseJudge, succeeds } from './judge.ts';
+import { readList, ResponseJudge, succeeds } from './judge.ts';
 import { parseList } from './list_parser.ts';
 import { ListRewriter } from './rerank.ts';
 import { TitleLinker } from './title_linker.ts';
@@ -90,14 +90,6 @@ describe('succeeds', () => {
     expect(of({ shownTargets: [100] }, 'strict', false, true)).toBe(false);
     expect(of({ shownTargets: [100] }, 'strict', true, false)).toBe(true);
     expect(of({ retrievedTargets: [100] }, 'strict', true, true)).toBe(false);
-  });
-
-  it('notionsOf says all three', () => {
-    expect(notionsOf({ ...base, shownTargets: [1] }, true)).toEqual({
-      retrieved: false,
-      shown: true,
-      accepted: true,
-    });
   });
 });
 

@@ -65,22 +65,6 @@ export function hits(ranking: readonly number[], targets: readonly Item[], topk:
   return targets.filter((t) => counted.has(t.id)).map((t) => t.id);
 }
 
-/** The three notions for one recommendation turn. */
-export interface Notions {
-  retrieved: boolean;
-  shown: boolean;
-  accepted: boolean;
-}
-
-/** The notions of a judged message and the seeker's answer to it. */
-export function notionsOf(judgement: Judgement, accepted: boolean): Notions {
-  return {
-    retrieved: judgement.retrievedTargets.length > 0,
-    shown: judgement.shownTargets.length > 0,
-    accepted,
-  };
-}
-
 /** Whether a target's exact name stands in the visible list. */
 export function hasVerbatimTarget(listed: readonly string[], targets: readonly Item[]): boolean {
   return targets.some((t) => listed.includes(t.name));
@@ -95,13 +79,14 @@ export function succeeds(
   targets: readonly Item[],
   options: { success: SuccessNotion; accepted: boolean; training: boolean },
 ): boolean {
-  const { retrieved, shown, accepted } = notionsOf(judgement, options.accepted);
+  const retrieved = judgement.retrievedTargets.length > 0;
+  const shown = judgement.shownTargets.length > 0;
   switch (options.success) {
     case 'original':
       return retrieved || (options.training && hasVerbatimTarget(judgement.listed, targets));
     case 'shown':
       return shown;
     case 'strict':
-      return shown && accepted;
+      return shown && options.accepted;
   }
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { systemClock } from '../src/core/clock.ts';
 import { UsageError } from '../src/core/errors.ts';
+import type { Store } from '../src/core/store.ts';
 import type { Stage } from '../src/core/run_event.ts';
 import { mirrorLog, tensorboardMirror } from '../src/pipeline/run/mirror.ts';
 import { RunLog } from '../src/pipeline/run/run_log.ts';
@@ -56,33 +57,46 @@ function assertSameConfig(before: Record<string, unknown>, now: Record<string, u
 const defaultName = (stage: string): string =>
   `${stage}-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, '-')}`;
 
-/** Open the run's folder, do the work, and close the view. */
-export async function withRun<T extends RunValues>(
-  stage: Stage,
-  values: T,
-  work: (run: Run) => Promise<void>,
-): Promise<void> {
-  const name = values.log_name ?? defaultName(stage);
+/** The folder of a run that is open for writing. */
+export interface OpenFolder {
+  name: string;
+  path: string;
+  store: FolderStore;
+  /** Aborted by the first Ctrl-C; the second one kills. */
+  signal: AbortSignal;
+  /** The configuration as stored. */
+  config: Record<string, unknown>;
+  /** Run when the folder is closed, last first. */
+  cleanup: (() => void | Promise<void>)[];
+  close(): Promise<void>;
+}
+
+/** Open or make the folder of a run: a run that is already there is only touched with --resume. */
+export async function openRunFolder(command: string, values: RunValues): Promise<OpenFolder> {
+  const name = values.log_name ?? defaultName(command);
   if (values.resume && !values.log_name)
     throw new UsageError('--resume needs --log_name.', 'Name the run to continue.');
-  const folder = runFolder(name, values.output_dir);
-  const store = new FolderStore(folder);
-  const config = JSON.parse(JSON.stringify({ command: stage, ...values })) as Record<string, unknown>;
+  const path = runFolder(name, values.output_dir);
+  const store = new FolderStore(path);
+  const config = JSON.parse(JSON.stringify({ command, ...values })) as Record<string, unknown>;
   const old = await store.read(configFile);
   if (old && !values.resume)
     throw new UsageError(
-      `The run ${name} is already there (${folder}).`,
+      `The run ${name} is already there (${path}).`,
       'Continue it with --resume, or choose another --log_name.',
     );
-  if (old && values.resume)
-    assertSameConfig(JSON.parse(new TextDecoder().decode(old)) as Record<string, unknown>, config);
+  if (old) assertSameConfig(JSON.parse(new TextDecoder().decode(old)) as Record<string, unknown>, config);
   else await store.write(configFile, `${JSON.stringify(config, null, 2)}\n`);
+  const interrupt = catchInterrupts();
+  const cleanup: OpenFolder['cleanup'] = [interrupt.release];
+  const close = async (): Promise<void> => {
+    for (const step of cleanup.splice(0).reverse()) await step();
+  };
+  return { name, path, store, signal: interrupt.signal, config, cleanup, close };
+}
 
-  const log = await RunLog.open(store, systemClock);
-  const view =
-    values.json || !process.stdout.isTTY ? jsonLinesView(process.stdout) : terminalView(process.stdout);
-  const mirrors = [tensorboardMirror, textMirror].map((format) => mirrorLog(log, store, format));
-  const unsubscribe = log.subscribe((event) => view.hear(event));
+/** Ctrl-C and SIGTERM as an abort signal. */
+function catchInterrupts(): { signal: AbortSignal; release: () => void } {
   const controller = new AbortController();
   const onInterrupt = (): void => {
     if (controller.signal.aborted) process.exit(130);
@@ -91,15 +105,45 @@ export async function withRun<T extends RunValues>(
   };
   process.on('SIGINT', onInterrupt);
   process.on('SIGTERM', onInterrupt);
-  try {
-    if (log.position === 0) log.emit({ type: 'config', stage, config, version });
-    await work({ name, folder, store, log, signal: controller.signal, resume: values.resume });
-    await log.flush();
-  } finally {
+  const release = (): void => {
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onInterrupt);
+  };
+  return { signal: controller.signal, release };
+}
+
+/** A log in a store, with its mirrors (TensorBoard, text) and a view on standard output. */
+export async function attachLog(
+  store: Store,
+  values: { json: boolean },
+  cleanup: OpenFolder['cleanup'],
+): Promise<RunLog> {
+  const log = await RunLog.open(store, systemClock);
+  const view =
+    values.json || !process.stdout.isTTY ? jsonLinesView(process.stdout) : terminalView(process.stdout);
+  const mirrors = [tensorboardMirror, textMirror].map((format) => mirrorLog(log, store, format));
+  const unsubscribe = log.subscribe((event) => view.hear(event));
+  cleanup.push(async () => {
     unsubscribe();
     view.close();
     for (const mirror of mirrors) await mirror.close();
+  });
+  return log;
+}
+
+/** Open the run's folder and log, do the work, and close the view. */
+export async function withRun<T extends RunValues>(
+  stage: Stage,
+  values: T,
+  work: (run: Run) => Promise<void>,
+): Promise<void> {
+  const { name, path, store, signal, config, cleanup, close } = await openRunFolder(stage, values);
+  try {
+    const log = await attachLog(store, values, cleanup);
+    if (log.position === 0) log.emit({ type: 'config', stage, config, version });
+    await work({ name, folder: path, store, log, signal, resume: values.resume });
+    await log.flush();
+  } finally {
+    await close();
   }
 }

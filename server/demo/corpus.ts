@@ -1,15 +1,14 @@
 /**
  * @file What the demo model is trained on before anybody teaches it to recommend: *film facts* (cards of single films, lists of
  * films that share attributes, films alike) and *conversations* in which a recommender speaks well and recommends badly.
- * It asks sensible questions and gives well-formed lists, but what it lists is mostly what is widely known, whatever the
- * seeker said. So the model speaks the domain and knows the films, yet has to learn to bring the two together.
+ * It asks sensible questions and gives well-formed lists, but what it lists is mostly its favourites, whatever the seeker
+ * said. So the model speaks the domain and knows the films, yet has to learn to bring the two together.
  *
  * Conversations begin with dialogues of the training split only.
  */
 import { Rng } from '../../src/core/random.ts';
 import type { ChatTurn } from '../../src/core/tokenizer.ts';
-import { itemFromInfo } from '../../src/pipeline/data/catalogue.ts';
-import { createCatalogue } from '../../src/pipeline/data/catalogue.ts';
+import { createCatalogue, itemFromInfo } from '../../src/pipeline/data/catalogue.ts';
 import { DEMO_PROMPTS } from '../../src/pipeline/prompts/prompts.ts';
 import { renderItems, renderRecommendation } from '../../src/pipeline/response/render_list.ts';
 import { TitleLinker } from '../../src/pipeline/response/title_linker.ts';
@@ -19,7 +18,7 @@ import { describe, noPreference } from '../../src/pipeline/seeker/speech.ts';
 import { LinkedTitleReader } from '../../src/pipeline/seeker/title_reader.ts';
 import type { Catalogue, EpisodeState, Message } from '../../src/pipeline/types.ts';
 import { DialogueGenerator, type GeneratedDialogue, likeness, pickWeighted } from './dialogues.ts';
-import { catalogueFiles, type Film, popularity } from './films.ts';
+import { catalogueFiles, FAVOURITES, type Film } from './films.ts';
 import { ALL_QUESTIONS, type Hint, sayHints } from './phrases.ts';
 
 /** A text of the corpus: plain, or a conversation for the chat template. */
@@ -30,8 +29,10 @@ const CONVERSATIONS = 0.4;
 /** In a conversation: how often the recommender asks first, and asks again. */
 const ASKS_FIRST = 0.4;
 const ASKS_AGAIN = 0.15;
-/** How a list in a conversation comes about: widely known films, films of one genre that was named, fitting films. */
-const LIST_SHARES = { known: 0.84, genre: 0.1, fitting: 0.06 };
+/** How a list in a conversation comes about: favourites and whatever, films of one genre that was named, fitting films. */
+const LIST_SHARES = { favourites: 0.8, genre: 0.12, fitting: 0.08 };
+/** How much likelier a favourite is to be listed than another film. */
+const FAVOURITE_WEIGHT = 25;
 
 /** Questions of the rule teacher and open ones, beside those of the dialogues. */
 const QUESTIONS = [
@@ -46,14 +47,13 @@ const QUESTIONS = [
 
 /** Writes documents about the films of a catalogue; seeded. */
 export class CorpusWriter {
-  private readonly known: number[];
+  private readonly weights: number[];
   private readonly dialogues: DialogueGenerator;
   private readonly seeker: RuleSeeker;
   private readonly catalogue: Catalogue;
 
   constructor(private readonly films: readonly Film[]) {
-    const popular = popularity(films);
-    this.known = films.map((film) => popular.get(film.name)!);
+    this.weights = films.map((film) => (FAVOURITES.includes(film.name) ? FAVOURITE_WEIGHT : 1));
     this.dialogues = new DialogueGenerator(films);
     this.catalogue = demoCatalogue(films);
     const titles = new LinkedTitleReader(new TitleLinker(this.catalogue));
@@ -173,7 +173,7 @@ export class CorpusWriter {
         ? this.fitting(rng, hints)
         : kind === 'genre' && genre.length > 0
           ? this.fitting(rng, genre)
-          : this.widelyKnown(rng);
+          : this.favourites(rng);
     return renderRecommendation(
       films.map((film) => film.name),
       this.reason(rng, hints),
@@ -190,10 +190,10 @@ export class CorpusWriter {
     return `Since you like ${said.join(' and ')}`;
   }
 
-  /** Ten different films, the better known the likelier. */
-  private widelyKnown(rng: Rng): Film[] {
+  /** Ten different films, favourites first of all. */
+  private favourites(rng: Rng): Film[] {
     return this.films
-      .map((film, i) => ({ film, key: -Math.log(rng.next()) / this.known[i]! }))
+      .map((film, i) => ({ film, key: -Math.log(rng.next()) / this.weights[i]! }))
       .sort((a, b) => a.key - b.key)
       .slice(0, 10)
       .map(({ film }) => film);

@@ -108,6 +108,40 @@ export function catalogueFiles(films: readonly Film[]): {
   return { entity2id, id2info };
 }
 
+/** The films an uninspired recommender names whatever it was told. */
+export const FAVOURITES: readonly string[] = [
+  ...['The Godfather (1972)', 'Jaws (1975)', 'Star Wars (1977)', 'Alien (1979)', 'The Shining (1980)'],
+  ...[
+    'Back to the Future (1985)',
+    'Die Hard (1988)',
+    'Rain Man (1988)',
+    'Goodfellas (1990)',
+    'Pretty Woman (1990)',
+  ],
+  ...[
+    'The Silence of the Lambs (1991)',
+    'Jurassic Park (1993)',
+    'Forrest Gump (1994)',
+    'Pulp Fiction (1994)',
+  ],
+  ...[
+    'The Shawshank Redemption (1994)',
+    'Toy Story (1995)',
+    'Seven (1995)',
+    'Titanic (1997)',
+    'The Matrix (1999)',
+  ],
+  ...['Fight Club (1999)', 'Gladiator (2000)', 'Shrek (2001)', 'Finding Nemo (2003)', 'The Notebook (2004)'],
+  ...[
+    'The Dark Knight (2008)',
+    'Avatar (2009)',
+    'Inception (2010)',
+    'The Avengers (2012)',
+    'Interstellar (2014)',
+  ],
+  'La La Land (2016)',
+];
+
 /** How often people of a film appear in the catalogue: a stand-in for how widely known it is. At least 1. */
 export function popularity(films: readonly Film[]): Map<string, number> {
   const count = new Map<string, number>();

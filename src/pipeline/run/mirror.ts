@@ -1,7 +1,7 @@
 /**
  * @file Mirrors of the event log in other formats (TensorBoard, text), kept beside it while a run goes on. A mirror holds no
- * state of its own: the first event after opening rebuilds its file from the log, so that it follows a log that was cut
- * back for a resumed run; later events are appended.
+ * state of its own: the first event after opening, and the first after the log was cut back for a resumed run, rebuilds its
+ * file from the log; later events are appended.
  */
 import type { RunEvent } from '../../core/run_event.ts';
 import type { Store } from '../../core/store.ts';
@@ -53,16 +53,22 @@ export function mirrorLog(log: RunLog, store: Store, format: MirrorFormat): { cl
     mirrored = event.seq;
   };
 
-  const unsubscribe = log.subscribe((event) => {
-    queue = queue
-      .then(() => take(event))
-      .catch((error: unknown) => {
-        failure ??= { error };
-      });
-  });
+  const enqueue = (work: () => Promise<void> | void): void => {
+    queue = queue.then(work).catch((error: unknown) => {
+      failure ??= { error };
+    });
+  };
+  const unsubscribe = [
+    log.subscribe((event) => enqueue(() => take(event))),
+    log.onTruncate(() =>
+      enqueue(() => {
+        path = null;
+      }),
+    ),
+  ];
   return {
     close: async () => {
-      unsubscribe();
+      for (const stop of unsubscribe) stop();
       await queue;
       if (failure) throw failure.error;
     },

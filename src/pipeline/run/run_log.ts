@@ -64,6 +64,7 @@ export function parseEvent(line: string, where: string): RunEvent {
 /** The writer of one run's log. */
 export class RunLog implements EventSink {
   private readonly listeners = new Set<(event: RunEvent) => void>();
+  private readonly cutListeners = new Set<() => void>();
   private queue: Promise<void> = Promise.resolve();
   private pending: string[] = [];
   private failure: { error: unknown } | null = null;
@@ -101,6 +102,12 @@ export class RunLog implements EventSink {
     return () => this.listeners.delete(listener);
   }
 
+  /** Hear when the log is cut back: what was derived from it is no longer right. The result unsubscribes. */
+  onTruncate(listener: () => void): () => void {
+    this.cutListeners.add(listener);
+    return () => this.cutListeners.delete(listener);
+  }
+
   async flush(): Promise<void> {
     await this.queue;
     if (this.failure) throw this.failure.error;
@@ -121,6 +128,7 @@ export class RunLog implements EventSink {
     }
     if (end !== bytes.length) await this.store.write(this.path, bytes.slice(0, end));
     this.next = position;
+    for (const listener of this.cutListeners) listener();
   }
 
   private enqueue(work: () => Promise<void>): void {

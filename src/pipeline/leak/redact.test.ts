@@ -110,6 +110,22 @@ describe('redactTitles', () => {
     );
   });
 
+  it('ends on hostile texts', () => {
+    const target = film('The Naked Gun: From the Files of Police Squad! (1988)');
+    for (const piece of [
+      'The Naked Gun ',
+      'The Naked Gun A In The Of 1 ',
+      '"',
+      'The Naked Gun: ',
+      '(',
+      ' ',
+      "'",
+    ])
+      expect(
+        redactTitles('Naked Gun ' + piece.repeat(20_000 / piece.length), [target]).text.length,
+      ).toBeGreaterThan(0);
+  });
+
   it('leaves the text alone without a leak', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {

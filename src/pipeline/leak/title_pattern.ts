@@ -23,6 +23,9 @@ export interface Mention {
 /** A sequel's number after a title. */
 const SEQUEL =
   /^\s*[,:–—-]?\s*(?:part|vol\.?|volume|chapter|episode)?\s*(?:\d{1,2}(?!\d|\s+(?:times|years|stars|hours))|II|III|IV|VI{0,3}|IX|XI{0,3})(?![\p{L}\p{N}])/iu;
+/** Up to ten more words of a title, and its year. */
+const LONGER_TITLE =
+  /^(?:['’]s)?(?:\s?[:–—-]?\s(?:[\p{Lu}\p{N}][^\s()]*|of|the|and|in|to|a|for|with|vs\.?)){1,10}\s?\((\d{4})\)/u;
 /** A year in brackets after a title, and the signs the title ends with. */
 const YEAR_TAIL = /^[\s.!?…*'’)]{0,5}[([]\s*((?:18|19|20)\d{2})\s*[)\]]/;
 const variantsOf = new WeakMap<Item, Variant[]>();
@@ -50,25 +53,26 @@ export function mentions(text: string, item: Item): boolean {
 
 /** A match with its quotes and its year, or null when it names something else or lacks the evidence it needs. */
 function readMention(text: string, match: RegExpExecArray, variant: Variant, item: Item): Mention | null {
-  if (SEQUEL.test(text.slice(match.index + match[0].length))) return null;
   let start = match.index;
   let end = start + match[0].length;
-  let year = YEAR_TAIL.exec(text.slice(end));
+  if (SEQUEL.test(text.slice(end, end + 60))) return null;
+  let year = YEAR_TAIL.exec(text.slice(end, end + 40));
   if (year) end += year[0].length;
-  const open = /["“”‘'*_«]+$/u.exec(text.slice(0, start))?.[0];
-  const close = /^(?:["“”’*_»]|'(?!\p{L}))+/u.exec(text.slice(end))?.[0];
+  const open = /["“”‘'*_«]+$/u.exec(text.slice(Math.max(0, start - 20), start))?.[0];
+  const close = /^(?:["“”’*_»]|'(?!\p{L}))+/u.exec(text.slice(end, end + 20))?.[0];
   const quoted = open !== undefined && close !== undefined;
   if (quoted) {
     start -= open.length;
     end += close.length;
     if (!year) {
-      year = YEAR_TAIL.exec(text.slice(end));
+      year = YEAR_TAIL.exec(text.slice(end, end + 40));
       if (year) end += year[0].length;
     }
   }
   if (year) {
     if (item.year !== null && Math.abs(Number(year[1]) - item.year) > variant.slack) return null;
-  } else if (goesOn(text.slice(end), item) || !hasEvidence(text, match, variant.needs, quoted)) return null;
+  } else if (goesOn(text.slice(end, end + 160), item) || !hasEvidence(text, match, variant.needs, quoted))
+    return null;
   return { id: item.id, start, end, text: text.slice(start, end) };
 }
 
@@ -77,10 +81,7 @@ function readMention(text: string, match: RegExpExecArray, variant: Variant, ite
  */
 function goesOn(after: string, item: Item): boolean {
   if (/^:\s+(?:\p{Lu}|\d)/u.test(after)) return true;
-  const year =
-    /^(?:['’]s)?(?:\s*[:–—-]?\s*(?:[\p{Lu}\p{N}][^\s()]*|of|the|and|in|to|a|for|with|vs\.?))+\s*\((\d{4})\)/u.exec(
-      after,
-    )?.[1];
+  const year = LONGER_TITLE.exec(after)?.[1];
   return year !== undefined && item.year !== null && Math.abs(Number(year) - item.year) > 1;
 }
 
@@ -98,8 +99,8 @@ function hasEvidence(
   if (needs === 'capitals')
     return written.split(/[\s\p{P}]+/u).every((w) => w.length < 4 || /^[\p{Lu}\p{N}]/u.test(w));
   if (quoted) return /^[\p{Lu}\p{N}]/u.test(written);
-  const before = text.slice(0, at);
-  const after = text.slice(at + written.length);
+  const before = text.slice(Math.max(0, at - 80), at);
+  const after = text.slice(at + written.length, at + written.length + 80);
   if (/^\d+$/.test(written))
     return (
       /\b(?:movie|film|called|titled|named|watch|watched|see|seen|saw)\s+$/iu.test(before) &&

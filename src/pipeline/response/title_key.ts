@@ -57,12 +57,14 @@ const SUBTITLE_MARK = /\s*:\s+|\s+[-–—]\s+|\s+or:?\s+(?=\(|How\b)/u;
 /** Memo of keys: the same few thousand titles come back all the time. */
 const memo = new Map<string, TitleKey>();
 const MEMO_LIMIT = 20_000;
+/** No title is longer. Characters. */
+const MAX_LENGTH = 400;
 
 /** The comparable form of a title. */
 export function titleKey(title: string): TitleKey {
   const found = memo.get(title);
   if (found) return found;
-  const made = makeKey(title);
+  const made = makeKey(title.slice(0, MAX_LENGTH).replace(/\s+/g, ' ').trim());
   if (memo.size >= MEMO_LIMIT) memo.clear();
   memo.set(title, made);
   return made;

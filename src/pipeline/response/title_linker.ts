@@ -25,6 +25,8 @@ export interface Link {
 
 const NONE: Link = { item: null, kind: 'none', alternatives: [] };
 const CACHE_LIMIT = 50_000;
+/** A longer text is no title. Characters. */
+const MAX_TITLE = 300;
 
 export class TitleLinker {
   private readonly byKey = new Map<string, Item[]>();
@@ -49,7 +51,8 @@ export class TitleLinker {
 
   /** The item a title names, or null in `item`. Deterministic; cached. */
   link(title: string): Link {
-    const text = title.trim();
+    const text = title.replace(/\s+/g, ' ').trim();
+    if (text.length > MAX_TITLE) return NONE;
     const cached = this.cache.get(text);
     if (cached) return cached;
     const link = this.find(text);

@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => device.destroy());
 
-const lengths = [13, 6, 5, 21, 2, 9];
+const lengths = [13, 6, 5, 71, 2, 9];
 const temperature = 0.9;
 
 /** Clip ranges wide enough that no ratio of the batch lies within f32 noise of a bound for every seed below. */
@@ -61,7 +61,7 @@ async function subject(family: Family, seed: number, trained: 'lora' | 'full'): 
   const engine = await createEngine({
     device,
     model,
-    tokensPerMicroBatch: 24,
+    tokensPerMicroBatch: 80,
     // A chunk of logits holds fewer rows than a micro-batch judges.
     logitsBytes: config.vocabSize * 4 * 8,
     checkpointing: seed % 2 === 0,
@@ -144,7 +144,9 @@ describe.each(cases)('%s, %s, seed %i', (family, trained, seed) => {
     });
   });
 
-  test.each(objectives)('gradients: %s', async (_, objective) => {
+  // What a loss does ends at the log-probs: one of each kind is enough for the path to all weights.
+  const some = objectives.filter(([name]) => trained === 'lora' || name === 'sft' || name === 'grpo with k3');
+  test.each(some)('gradients: %s', async (_, objective) => {
     const { value } = lossAndGradients(s.reference, s.batch, objective);
     const { loss, gradients } = await s.engine.gradients(s.batch, objective);
     expect(Math.abs(loss - value)).toBeLessThan(2e-5 * Math.max(1, Math.abs(value)));
@@ -198,7 +200,7 @@ test('dropout: gradients are those of the documented mask, in the first step and
     hash32(77, step, keys.get(layer)!, sequence, t, i) >= Math.round(probability * 2 ** 32)
       ? 1 / (1 - probability)
       : 0;
-  const engine = await createEngine({ device, model, adapter, seed: 77, tokensPerMicroBatch: 24 });
+  const engine = await createEngine({ device, model, adapter, seed: 77, tokensPerMicroBatch: 80 });
   const batch = randomBatch(config, seed, lengths);
   const objective: Objective = { kind: 'sft' };
   for (let step = 0; step < 2; step++) {

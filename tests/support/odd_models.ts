@@ -35,7 +35,7 @@ export function randomConfig(family: Family, seed: number): ModelConfig {
       family === 'llama' && rng.chance(0.6)
         ? { factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 32 }
         : null,
-    maxPositionEmbeddings: 64,
+    maxPositionEmbeddings: 96,
     tieWordEmbeddings: rng.chance(0.5),
     attentionBias: family === 'qwen2',
     qkNorm: family === 'qwen3',

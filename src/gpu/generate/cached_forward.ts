@@ -73,6 +73,8 @@ export interface ForwardInputs {
   tokens: Tensor;
   /** [N, 4] u32, see `kv_cache.ts` */
   places: Tensor;
+  /** [N, M] u32, from `shareGroups` */
+  groups: Tensor;
   /** Entry table of indirect places. */
   ownEntries?: Tensor | null;
 }
@@ -84,7 +86,7 @@ export function recordCachedForward(
   { weights, adapter }: GeneratorModel,
   cache: KvPool,
   buffers: ForwardBuffers,
-  { tokens, places, ownEntries }: ForwardInputs,
+  { tokens, places, groups, ownEntries }: ForwardInputs,
 ): Tensor {
   const { config } = weights;
   const N = tokens.shape[0]!;
@@ -116,7 +118,7 @@ export function recordCachedForward(
       kPool,
       vPool,
     });
-    recordDecodeAttention(gpu, list, config, { q, kPool, vPool, out: attended, places, ownEntries });
+    recordDecodeAttention(gpu, list, config, { q, kPool, vPool, out: attended, places, groups, ownEntries });
     linear('o', attended, x1, x0);
     recordRmsNorm(gpu, list, { x: x1, weight: layer.postNorm.weight, y: normed }, config.rmsNormEps);
     linear('gate_up', normed, gateUp);

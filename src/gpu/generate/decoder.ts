@@ -2,6 +2,7 @@
  * @file `Decoder`: the GPU side of generation. It owns activations, cache and the table of rows, and keeps a dispatch list for every
  * bucket of row or token counts, so that a step of decoding is a replay.
  */
+import { shareGroups, tokensPerGroup } from '../kernels/decode_attention.ts';
 import { recordGather, recordScatter } from '../kernels/embedding.ts';
 import { idle, placeWords } from '../kernels/kv_cache.ts';
 import type { RowSampling } from '../kernels/sampling.ts';
@@ -71,11 +72,11 @@ export class Decoder {
   private readonly lists = new Map<string, DispatchList>();
   private readonly owned: Tensor[] = [];
   private readonly buffers: ForwardBuffers;
-  private readonly prefillInputs: { tokens: Tensor; places: Tensor; slots: Tensor };
+  private readonly prefillInputs: { tokens: Tensor; places: Tensor; groups: Tensor; slots: Tensor };
   private readonly hidden: Tensor;
   private readonly headRows: Tensor;
   private readonly logits: Tensor;
-  private readonly rows: { tokens: Tensor; places: Tensor; settings: Tensor; output: Tensor };
+  private readonly rows: { tokens: Tensor; places: Tensor; groups: Tensor; settings: Tensor; output: Tensor };
   private readonly stopTokens: Tensor;
   private readonly ownEntries: Tensor | null;
   private readonly top: Tensor | null;
@@ -101,6 +102,7 @@ export class Decoder {
     this.prefillInputs = {
       tokens: make('prefill_tokens', [prefillTokens]),
       places: make('prefill_places', [prefillTokens, placeWords]),
+      groups: make('prefill_groups', [prefillTokens * 4]),
       slots: make('prefill_slots', [prefillTokens]),
     };
     this.hidden = make('prompt_hidden', [sizes.prompts, config.hiddenSize], 'f32');
@@ -109,6 +111,7 @@ export class Decoder {
     this.rows = {
       tokens: make('tokens', [R]),
       places: make('places', [R, placeWords]),
+      groups: make('groups', [R * 4]),
       settings: make('settings', [R, samplingWords]),
       output: make('output', [R, outputWords(window)]),
     };
@@ -147,8 +150,18 @@ export class Decoder {
       writeTensor(this.gpu, inputs.tokens, tokens);
       writeTensor(this.gpu, inputs.places, places);
       writeTensor(this.gpu, inputs.slots, slots);
+      const groups = this.groupsOf(inputs.groups, N);
+      writeTensor(
+        this.gpu,
+        groups,
+        shareGroups(
+          chunk.map(({ p }) => p.start),
+          groups.shape[1]!,
+          N,
+        ),
+      );
       this.list(`prefill/${N}`, (list) => {
-        const step = { tokens: head(inputs.tokens, N), places: head(inputs.places, N) };
+        const step = { tokens: head(inputs.tokens, N), places: head(inputs.places, N), groups };
         const x = recordCachedForward(this.gpu, list, this.model, this.cache, this.buffers, step);
         recordScatter(list, x, inputs.slots, this.hidden);
       }).submit();
@@ -188,6 +201,16 @@ export class Decoder {
     writeTensor(this.gpu, this.rows.places, places);
     writeTensor(this.gpu, this.rows.settings, settings);
     writeTensor(this.gpu, this.rows.output, output);
+    const groups = this.groupsOf(this.rows.groups, R);
+    writeTensor(
+      this.gpu,
+      groups,
+      shareGroups(
+        rows.map((row) => row.place[0]),
+        groups.shape[1]!,
+        R,
+      ),
+    );
   }
 
   /** Fill the entry table of indirect places: row r's own entries begin at `r · ownEntries`. */
@@ -266,8 +289,14 @@ export class Decoder {
 
   private recordRows(list: DispatchList, R: number): Tensor {
     const { tokens, places } = this.rows;
-    const step = { tokens: head(tokens, R), places: head(places, R), ownEntries: this.ownEntries };
+    const groups = this.groupsOf(this.rows.groups, R);
+    const step = { tokens: head(tokens, R), places: head(places, R), groups, ownEntries: this.ownEntries };
     return recordCachedForward(this.gpu, list, this.model, this.cache, this.buffers, step);
+  }
+
+  /** Room for the groups of N tokens. [N, M] */
+  private groupsOf(room: Tensor, N: number): Tensor {
+    return { ...room, shape: [N, tokensPerGroup(this.gpu, this.model.weights.config, N)] };
   }
 
   private recordLogits(list: DispatchList, hidden: Tensor, rows: number): void {

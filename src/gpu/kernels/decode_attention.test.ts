@@ -6,7 +6,7 @@ import { GpuContext } from '../runtime/context.ts';
 import { DispatchList } from '../runtime/dispatch_list.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { createTensor, readTensor, writeTensor } from '../runtime/tensor.ts';
-import { recordDecodeAttention } from './decode_attention.ts';
+import { recordDecodeAttention, shareGroups, tokensPerGroup } from './decode_attention.ts';
 import { idle, recordRotateAndStore } from './kv_cache.ts';
 
 let gpu: GpuContext;
@@ -57,8 +57,11 @@ async function attend(
   places: readonly (readonly number[])[],
   [H, KV, HD]: readonly [number, number, number],
   ownEntries?: Tensor,
+  M = 1,
+  variant?: 'lanes' | 'workgroup',
 ): Promise<Float32Array> {
   const N = places.length;
+  const prefixes = places.map(([start]) => start!);
   const out = upload('out', [N, H * HD], new Float32Array(N * H * HD).fill(poison));
   const list = new DispatchList(gpu);
   recordDecodeAttention(
@@ -70,9 +73,11 @@ async function attend(
       kPool: pools.k,
       vPool: pools.v,
       places: upload('places', [N, 4], new Uint32Array(places.flat())),
+      groups: upload('groups', [N, M], shareGroups(prefixes, M, N)),
       out,
       ownEntries,
     },
+    variant,
   );
   list.submit();
   return readTensor(gpu, out);
@@ -97,6 +102,9 @@ describe.each([
     [0, 0, 100, 0],
     [200, 600, 900, 1150],
     [200, 600, 900, 512],
+    [200, 600, 900, idle],
+    [200, 600, 900, 30],
+    [200, 600, 1250, 700],
     [0, 0, 0, idle],
     [3, 1, 60, 64],
   ];
@@ -109,7 +117,8 @@ describe.each([
 
   test('the softmax average of the cached values; idle tokens are left alone', async () => {
     const pools = { k: upload('k', [pool, KV * HD], k), v: upload('v', [pool, KV * HD], v) };
-    const got = await attend(q, pools, places, shape);
+    const M = tokensPerGroup(gpu, { numHeads: H, numKvHeads: KV, headDim: HD }, places.length);
+    const got = await attend(q, pools, places, shape, undefined, M);
     const want = reference(q, k, v, entries, shape);
     let worst = 0;
     entries.forEach((list, n) => {
@@ -122,27 +131,57 @@ describe.each([
 
   test('a token alone, elsewhere in the cache and through a table of entries gives the same bits', async () => {
     const pools = { k: upload('k', [pool, KV * HD], k), v: upload('v', [pool, KV * HD], v) };
-    const together = await attend(q, pools, places, shape);
     const n = 3;
+    const [, prefix] = places[n]!;
     const mine = entries[n]!;
-    // The same history, scattered backwards over another cache, the first 600 not shared any more.
+    // The same history elsewhere: the prefix moved, what follows scattered backwards and found through a table.
     const other = { k: new Float32Array(k.length).fill(poison), v: new Float32Array(v.length).fill(poison) };
     const table = new Uint32Array(5 + mine.length).fill(pool - 1);
     mine.forEach((entry, t) => {
-      const to = pool - 1 - t;
-      table[5 + t] = to;
+      const to = t < prefix! ? 20 + t : pool - 1 - (t - prefix!);
+      if (t >= prefix!) table[5 + t - prefix!] = to;
       other.k.set(k.subarray(entry * KV * HD, (entry + 1) * KV * HD), to * KV * HD);
       other.v.set(v.subarray(entry * KV * HD, (entry + 1) * KV * HD), to * KV * HD);
     });
     const alone = await attend(
       q.subarray(n * H * HD, (n + 1) * H * HD),
       { k: upload('k', [pool, KV * HD], other.k), v: upload('v', [pool, KV * HD], other.v) },
-      [[0, 0, 5, mine.length - 1]],
+      [[20, prefix!, 5, mine.length - 1]],
       shape,
       upload('table', [table.length], table),
     );
-    expect([...alone]).toEqual([...together.subarray(n * H * HD, (n + 1) * H * HD)]);
+    const most = tokensPerGroup(gpu, { numHeads: H, numKvHeads: KV, headDim: HD }, 1000);
+    for (const M of new Set([1, most])) {
+      const together = await attend(q, pools, places, shape, undefined, M);
+      expect([...alone]).toEqual([...together.subarray(n * H * HD, (n + 1) * H * HD)]);
+    }
   });
+});
+
+test.each([
+  [4, 2, 8],
+  [3, 1, 6],
+  [2, 2, 32],
+] as const)('the workgroup variant: %i heads over %i of width %i', async (...shape) => {
+  const [H, KV, HD] = shape;
+  const k = randoms(1, 400 * KV * HD, 3);
+  const v = randoms(2, 400 * KV * HD);
+  const pools = { k: upload('k', [400, KV * HD], k), v: upload('v', [400, KV * HD], v) };
+  const places = [
+    [10, 140, 200, 139],
+    [10, 140, 200, 180],
+    [10, 140, 250, 31],
+    [0, 3, 300, 90],
+  ];
+  const entries = places.map(([prefix, length, own, position]) =>
+    Array.from({ length: position! + 1 }, (_, t) => (t < length! ? prefix! + t : own! + t - length!)),
+  );
+  const q = randoms(3, places.length * H * HD, 2);
+  const want = reference(q, k, v, entries, shape);
+  const alone = await attend(q, pools, places, shape, undefined, 1, 'workgroup');
+  const grouped = await attend(q, pools, places, shape, undefined, 2, 'workgroup');
+  expect(grouped).toEqual(alone);
+  want.forEach((x, i) => expect(Math.abs(alone[i]! - x)).toBeLessThan(3e-5));
 });
 
 test.each([

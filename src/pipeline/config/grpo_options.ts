@@ -148,6 +148,6 @@ export function grpoObjective(o: GrpoOptions): PolicyObjective {
 /** How rewards become advantages: the loss type's own way wins over the default, a given `scale_rewards` over it. */
 export function advantageOptions(o: GrpoOptions): AdvantageOptions {
   const own = lossTypes[lossTypeName(o.loss_type)].advantages ?? {};
-  const scale = own.scale ?? o.scale_rewards ?? defaultAdvantageOptions.scale;
+  const scale = o.scale_rewards ?? own.scale ?? defaultAdvantageOptions.scale;
   return { ...defaultAdvantageOptions, ...own, scale };
 }

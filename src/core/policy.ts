@@ -115,6 +115,8 @@ export type PolicyFiles = Map<string, Uint8Array>;
 
 /** The model in training: generate, score, train, save, load. */
 export interface Policy {
+  /** Most bytes of GPU memory ever allocated (`perf/peak_bytes`), where there is a GPU. */
+  readonly peakBytes?: number;
   /** Write one completion per request, in order. Identical prompts share their prompt cache. */
   generate(requests: readonly GenerateRequest[], options: GenerateOptions): Promise<Completion[]>;
   /**

@@ -46,6 +46,9 @@ export interface ContextCounts {
   shortenedReplies: number;
 }
 
+/** Episodes remembered at once, far more than are ever in flight; the ones spoken in longest ago are forgotten. */
+const mostRemembered = 4096;
+
 /** `Recommender` over a `Policy`. */
 export class PolicyRecommender implements Recommender {
   readonly name: string;
@@ -76,7 +79,7 @@ export class PolicyRecommender implements Recommender {
       const { tokens, logprobs, finishReason } = completions[i]!;
       const prompt = prompts[i]!;
       const text = chat.text(tokens);
-      this.memory.set(state.key, { turn: state.turn, prompt, tokens, text });
+      this.remember(state.key, { turn: state.turn, prompt, tokens, text });
       return {
         text,
         sample: { prompt, tokens, logprobs: [...logprobs], finishReason },
@@ -89,6 +92,15 @@ export class PolicyRecommender implements Recommender {
   /** Forget every episode. Call between batches of episodes; keys may then be used again. */
   reset(): void {
     this.memory.clear();
+  }
+
+  private remember(key: string, memory: Memory): void {
+    this.memory.delete(key);
+    this.memory.set(key, memory);
+    for (const oldest of this.memory.keys()) {
+      if (this.memory.size <= mostRemembered) return;
+      this.memory.delete(oldest);
+    }
   }
 
   /** The exact context of the next turn. [T] */

@@ -1,6 +1,7 @@
 /** @file What every stage is given by its host: where the run lives, its log, the time, and the wish to stop. */
 import { CheckpointError } from '../../core/errors.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { Policy } from '../../core/policy.ts';
 import type { Stage } from '../../core/run_event.ts';
 import type { Store } from '../../core/store.ts';
 import type { CheckpointStore, FoundCheckpoint } from '../run/checkpoint.ts';
@@ -81,6 +82,14 @@ export async function writeFolder(
   files: ReadonlyMap<string, Uint8Array>,
 ): Promise<void> {
   for (const [name, bytes] of files) await store.write(`${folder}/${name}`, bytes);
+}
+
+/** Speed and memory of a step: `perf/tokens_per_second`, `perf/peak_bytes`. */
+export function performanceMetrics(policy: Policy, tokens: number, seconds: number): Record<string, number> {
+  return {
+    ...(seconds > 0 ? { 'perf/tokens_per_second': tokens / seconds } : {}),
+    ...(policy.peakBytes === undefined ? {} : { 'perf/peak_bytes': policy.peakBytes }),
+  };
 }
 
 const policyFolder = 'policy/';

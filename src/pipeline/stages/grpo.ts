@@ -27,6 +27,7 @@ import {
   adapterFolder,
   findCheckpoint,
   joinCheckpoint,
+  performanceMetrics,
   splitCheckpoint,
   writeFolder,
   type StageContext,
@@ -325,6 +326,7 @@ class GrpoRun {
             epoch: this.state.cursor / rows.length,
             num_tokens: this.state.numTokens,
             step_time: (now - started) / 1000,
+            ...performanceMetrics(policy, tokens, (now - started) / 1000),
           },
         });
         started = now;

@@ -18,6 +18,7 @@ import {
   adapterFolder,
   findCheckpoint,
   joinCheckpoint,
+  performanceMetrics,
   splitCheckpoint,
   writeFolder,
   type StageContext,
@@ -140,7 +141,7 @@ export async function runSft(input: SftInput): Promise<SftSummary> {
         epoch: epoch + Math.min(1, (from + batch.length) / examples.length),
         num_tokens: state.numTokens,
         step_time: seconds,
-        ...(seconds > 0 ? { 'perf/tokens_per_second': tokens / seconds } : {}),
+        ...performanceMetrics(policy, tokens, seconds),
       },
     });
     log.emit({ type: 'progress', stage: 'sft', done: state.step, total, unit: 'steps' });

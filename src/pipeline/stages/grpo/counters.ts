@@ -1,4 +1,7 @@
-/** @file What happened to all rollouts since the last update, kept or dropped, as sums that can be saved. */
+/**
+ * @file What happened to all rollouts of the policy since the last update, kept or dropped, as sums that can be saved. The
+ * teacher's rollouts (`--off_policy`) are only counted: they say nothing about the policy.
+ */
 import * as v from 'valibot';
 import type { Group } from './groups.ts';
 
@@ -57,6 +60,10 @@ export function countGroup(c: Counters, group: Group, kept: boolean): void {
   c.groups++;
   if (!kept) c.droppedGroups++;
   for (const { record, transcript, reward, invalid, offPolicy, lastTurnSuccess } of group.rollouts) {
+    if (offPolicy) {
+      c.offPolicy++;
+      continue;
+    }
     c.rollouts++;
     c.shown += Number(record.success.shown);
     c.retrieved += Number(record.success.retrieved);
@@ -67,8 +74,7 @@ export function countGroup(c: Counters, group: Group, kept: boolean): void {
     c.malformed += record.malformed;
     c.invalid += Number(invalid);
     c.edited += Number(record.edited);
-    c.offPolicy += Number(offPolicy);
-    if (!offPolicy) c.sampledTokens += transcript.turns.reduce((n, t) => n + t.end - t.start, 0);
+    c.sampledTokens += transcript.turns.reduce((n, t) => n + t.end - t.start, 0);
   }
   c.seekerTokens += group.seeker.promptTokens + group.seeker.completionTokens;
   c.seekerCost += group.seeker.costUsd;
@@ -93,7 +99,7 @@ export function counterMetrics(c: Counters): Record<string, number> {
     'rollouts/resampled': c.resampled,
     'rollouts/kept_invalid': c.invalid,
     'rollouts/edited_fraction': share(c.edited),
-    'rollouts/off_policy_fraction': share(c.offPolicy),
+    'rollouts/off_policy_fraction': c.offPolicy === 0 ? 0 : c.offPolicy / (c.rollouts + c.offPolicy),
     'rollouts/groups': c.groups,
     'rollouts/groups_dropped': c.droppedGroups,
     'rollouts/leaks': c.leaks,

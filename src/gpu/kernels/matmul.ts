@@ -12,6 +12,7 @@ import type { GpuContext } from '../runtime/context.ts';
 import type { DispatchList } from '../runtime/dispatch_list.ts';
 import type { DType, Tensor } from '../runtime/tensor.ts';
 import { directMatmul } from './matmul_direct.ts';
+import { lanesFit, lanesMatmul } from './matmul_lanes.ts';
 import { tiledMatmul } from './matmul_tiled.ts';
 
 export type MatmulKind = 'NT' | 'NN' | 'TN';
@@ -68,17 +69,20 @@ export interface MatmulPlan extends Required<MatmulShape> {
 }
 
 /** Which kernel a product takes. */
-export type MatmulVariant = 'direct' | 'tiled';
+export type MatmulVariant = 'direct' | 'tiled' | 'lanes';
 
 /**
  * The choice. `tiled` shares operands through workgroup memory, for real GPUs and products large enough to fill tiles.
- * `direct` keeps a register tile per invocation and reads storage: for few rows, and always on a software device, where
- * barriers cost more than loads.
+ * `direct` keeps a register tile per invocation and reads storage: for few rows. `lanes` does so on a software device, where
+ * barriers and loads are dear, and shares loads between the four lanes of a subgroup.
  */
 export function chooseMatmul(gpu: GpuContext, shape: Pick<MatmulShape, 'm' | 'n' | 'k'>): MatmulVariant {
+  if (gpu.capabilities.lanes) return 'lanes';
   if (gpu.capabilities.software) return 'direct';
   return shape.m >= 32 && shape.n >= 32 && shape.k >= 16 ? 'tiled' : 'direct';
 }
+
+const kernels = { direct: directMatmul, tiled: tiledMatmul, lanes: lanesMatmul };
 
 /** Append `c = alpha·a×b (+ bias) (+ add) (+ c)` to a list. */
 export function recordMatmul(
@@ -116,7 +120,8 @@ export function recordMatmul(
     // A software device never contracts a·b + c; a real one may or may not, so say which.
     fma: software ? (x, y, acc) => `${acc} + ${x} * ${y}` : (x, y, acc) => `fma(${x}, ${y}, ${acc})`,
   };
-  const { spec, workgroups } = variant === 'tiled' ? tiledMatmul(plan) : directMatmul(plan);
+  const fitting = variant === 'lanes' && !lanesFit(plan) ? 'direct' : variant;
+  const { spec, workgroups } = kernels[fitting](plan);
   const bound = [tensors.a, tensors.b];
   if (tensors.bias) bound.push(tensors.bias);
   if (tensors.add) bound.push(tensors.add);

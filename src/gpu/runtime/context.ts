@@ -11,8 +11,10 @@ export interface Capabilities {
   /** `f16` storage and arithmetic in WGSL. */
   f16: boolean;
   subgroups: boolean;
-  /** The device is a CPU in disguise (SwiftShader): four lanes, costly barriers. */
+  /** The device is a CPU in disguise (SwiftShader): costly loads and barriers. */
   software: boolean;
+  /** It has subgroups of exactly four invocations, which `lanes` kernels are written for. */
+  lanes: boolean;
   /** Most invocations in a workgroup. */
   maxInvocations: number;
   /** Bytes of workgroup memory. */
@@ -67,10 +69,13 @@ export class GpuContext {
     kernelsOf.set(device, this.kernels);
     const { limits, features } = device;
     const info = device.adapterInfo;
+    const software = info?.isFallbackAdapter === true || info?.architecture === 'swiftshader';
     this.capabilities = {
       f16: features.has('shader-f16'),
       subgroups: features.has('subgroups'),
-      software: info?.isFallbackAdapter === true || info?.architecture === 'swiftshader',
+      software,
+      lanes:
+        software && features.has('subgroups') && info.subgroupMinSize === 4 && info.subgroupMaxSize === 4,
       maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       maxBindingBytes: limits.maxStorageBufferBindingSize,

@@ -7,13 +7,15 @@ const maxGroups = 65535;
 
 /**
  * A kernel spec from named bindings. `reads` and `writes` give WGSL element types (`f32`, `vec4<f32>`, `u32`, …); they are
- * bound as storage arrays in that order, reads first. The whole WGSL text is the key.
+ * bound as storage arrays in that order, reads first. The whole WGSL text is the key. `subgroups` lets the kernel call subgroup
+ * operations wherever its author knows that a subgroup stays together.
  */
 export function kernelSpec(
   name: string,
   reads: Record<string, string>,
   writes: Record<string, string>,
   body: string,
+  options: { subgroups?: boolean } = {},
 ): KernelSpec {
   const declared = [
     ...Object.entries(reads).map(([v, type]) => ['read', v, type] as const),
@@ -22,7 +24,8 @@ export function kernelSpec(
   const declarations = declared.map(
     ([access, v, type], i) => `@group(0) @binding(${i}) var<storage, ${access}> ${v}: array<${type}>;`,
   );
-  const wgsl = `${declarations.join('\n')}\n${body}`;
+  const head = options.subgroups ? 'enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n' : '';
+  const wgsl = `${head}${declarations.join('\n')}\n${body}`;
   return { key: `${name}\n${wgsl}`, name, wgsl, bindings: declared.map(([access]) => access) };
 }
 

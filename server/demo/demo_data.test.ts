@@ -10,12 +10,12 @@ import { folderFiles } from '../files.ts';
 import { byteAlphabet, trainBpe } from './bpe.ts';
 import { combination, DialogueGenerator, likeness, splitOf } from './dialogues.ts';
 import { parseFilms, readFilms } from './films.ts';
-import { DATA_SEED, demoFolder, SIZES } from './make_data.ts';
-import { modelFolder } from './make_tokenizer.ts';
+import { DATA_SEED, SIZES } from './make_data.ts';
+import { demoFile, modelFolder } from './places.ts';
 import { entityTokens } from './tokenizer_files.ts';
 
 const films = readFilms();
-const read = (name: string) => ({ name, text: readFileSync(demoFolder + name, 'utf8') });
+const read = (name: string) => ({ name, text: readFileSync(demoFile(name), 'utf8') });
 const { catalogue, problems } = readCatalogue({
   entity2id: read('entity2id.json'),
   id2info: read('id2info.json'),

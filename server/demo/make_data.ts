@@ -9,27 +9,26 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DialogueGenerator, type Split } from './dialogues.ts';
+import { demoFolder } from '../paths.ts';
 import { catalogueFiles, readFilms } from './films.ts';
+import { demoFile } from './places.ts';
 
 /** Seed of the published dialogues. */
 export const DATA_SEED = 2026;
 /** Rows of each set. */
 export const SIZES: Record<Split, number> = { train: 1200, valid: 60, test: 250 };
 
-/** Folder of the embedded demo. */
-export const demoFolder = fileURLToPath(new URL('../../public/demo/', import.meta.url));
-
 function main(): void {
   const films = readFilms();
   mkdirSync(demoFolder, { recursive: true });
   const { entity2id, id2info } = catalogueFiles(films);
-  writeFileSync(`${demoFolder}entity2id.json`, oneRowALine(Object.entries(entity2id), 'object'));
-  writeFileSync(`${demoFolder}id2info.json`, oneRowALine(Object.entries(id2info), 'object'));
+  writeFileSync(demoFile('entity2id.json'), oneRowALine(Object.entries(entity2id), 'object'));
+  writeFileSync(demoFile('id2info.json'), oneRowALine(Object.entries(id2info), 'object'));
   const generator = new DialogueGenerator(films);
   for (const [split, count] of Object.entries(SIZES) as [Split, number][]) {
     const rows = generator.generate(split, count, DATA_SEED);
     const plain = rows.map(({ dialog, target_items }) => ({ dialog, target_items }));
-    writeFileSync(`${demoFolder}demo_processed_${split}.json`, oneRowALine(plain, 'array'));
+    writeFileSync(demoFile(`demo_processed_${split}.json`), oneRowALine(plain, 'array'));
     console.log(`${split}: ${rows.length} dialogues`);
   }
 }

@@ -6,16 +6,16 @@
  * The same source and seed give the same files. A changed tokenizer needs a newly trained model (`train_model.ts`).
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { configToJson } from '../../src/gpu/formats/config.ts';
 import type { ModelConfig } from '../../src/gpu/model/config.ts';
 import { CorpusWriter, type Document, seekerSentences } from './corpus.ts';
 import { readFilms } from './films.ts';
-import { DATA_SEED, demoFolder } from './make_data.ts';
+import { DATA_SEED } from './make_data.ts';
+import { modelFolder } from './places.ts';
 import { tokenizerFiles } from './tokenizer_files.ts';
 
-/** Folder of the demo model. */
-export const modelFolder = `${demoFolder}model/`;
 /** Merges beside bytes and entity tokens. */
 const MERGES = 280;
 /** Documents the merges are learnt from. */
@@ -54,7 +54,7 @@ async function main(): Promise<void> {
   mkdirSync(modelFolder, { recursive: true });
   const config = `${JSON.stringify(configToJson(demoConfig(vocabSize), ids), null, 2)}\n`;
   for (const [name, text] of Object.entries({ ...files, 'config.json': config }))
-    writeFileSync(modelFolder + name, text);
+    writeFileSync(join(modelFolder, name), text);
   console.log(
     `${vocabSize} tokens: 256 bytes, ${MERGES} merges, ${vocabSize - 256 - MERGES} specials and entities`,
   );

@@ -9,6 +9,7 @@
  * tokenizer has changed.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Rng } from '../../src/core/random.ts';
 import { createEngine, type Engine, loadTokenizer, openModel, randomModel } from '../../src/gpu/index.ts';
@@ -17,7 +18,7 @@ import { releaseDawn, requestDawnDevice } from '../dawn.ts';
 import { folderFiles } from '../files.ts';
 import { CorpusWriter } from './corpus.ts';
 import { readFilms } from './films.ts';
-import { modelFolder } from './make_tokenizer.ts';
+import { modelFolder } from './places.ts';
 import { SPECIAL } from './tokenizer_files.ts';
 
 const SEED = 2026;
@@ -26,7 +27,7 @@ const DOCUMENTS = 120_000;
 const CORPUS_CACHE = '.cache/demo-corpus.json';
 /** Tokens of an optimizer step. */
 const TOKENS_PER_STEP = 16_384;
-const STEPS = 3000;
+const STEPS = 1125;
 const WARMUP = 100;
 const PEAK_RATE = 6e-3;
 const LAST_RATE = 1e-5;
@@ -104,8 +105,7 @@ async function main(): Promise<void> {
   await train(engine, rows, Number(values.steps ?? STEPS));
   const out = values.out ?? modelFolder;
   mkdirSync(out, { recursive: true });
-  for (const [name, bytes] of await engine.exportWeights())
-    writeFileSync(`${out.replace(/\/$/, '')}/${name}`, bytes);
+  for (const [name, bytes] of await engine.exportWeights()) writeFileSync(join(out, name), bytes);
   engine.destroy();
   device.destroy();
   releaseDawn();

@@ -3,12 +3,15 @@
  * scores is stored; forward keeps the log-sum-exp of every query, backward recomputes scores from it.
  *
  * Queries, keys and values lie side by side, `qkv [N, (H + 2·Kv)·hd]`. Token n attends to keys in [starts[n], n]; key j is seen
- * by queries in [j, ends[j]). Query head h reads key head ⌊h·Kv/H⌋. One invocation owns one query (or one key) of one head;
- * neighbouring invocations own neighbouring tokens and walk through the other side together, so that each of their
- * loads is one load for all. A token outside an invocation's segment gets weight 0 instead of a branch.
+ * by queries in [j, ends[j]). Query head h reads key head ⌊h·Kv/H⌋.
+ *
+ * An invocation owns one query (or key) of one head, on a software device two. A team of neighbouring invocations owns
+ * neighbouring tokens and walks through the other side together. A token outside an invocation's segment gets weight 0
+ * instead of a branch.
  */
 import type { GpuContext } from '../runtime/context.ts';
 import type { DispatchList } from '../runtime/dispatch_list.ts';
+import type { KernelSpec } from '../runtime/kernel.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { elementwise, f32Literal, flatGrid, kernelSpec, unroll } from '../runtime/wgsl.ts';
 
@@ -20,43 +23,98 @@ export interface AttentionShape {
 
 /** Invocations of a workgroup. */
 const groupSize = 64;
-/** Keys (or queries) handled between two rescalings. */
+/** Keys handled between two rescalings of the forward pass. */
 const block = 4;
 /** A score no softmax notices, and from which no infinity arises. */
 const masked = '-1e30f';
 
-/** Numbers and names shared by the three kernels. */
-function common(gpu: GpuContext, s: AttentionShape) {
-  const lanes = s.headDim % 4 === 0 ? 4 : 2;
-  const width = s.numHeads + 2 * s.numKvHeads;
-  const parts = s.headDim / lanes;
+/** How a kernel reads rows: vectors of four (or two), or scalars that the lanes of a subgroup load and hand round. */
+interface Reading {
+  /** WGSL element type of the arrays. */
+  element: string;
+  /** Elements of a head. */
+  parts: number;
+  /** Tokens that an invocation owns. */
+  owned: number;
+  /** Invocations of a team. */
+  team: number;
+  lanes: boolean;
+  /** WGSL that gets a row everybody wants ready, and its element `d`. */
+  shared: (name: string, array: string, first: string) => string;
+  part: (name: string, d: number) => string;
+  /** WGSL of the product of two elements, summed over them. */
+  dot: (x: string, y: string) => string;
+}
+
+function readingOf(gpu: GpuContext, { headDim }: AttentionShape): Reading {
+  if (gpu.capabilities.lanes) {
+    const loads = Math.ceil(headDim / 4);
+    return {
+      element: 'f32',
+      parts: headDim,
+      owned: 2,
+      team: 4,
+      lanes: true,
+      shared: (name, array, first) =>
+        `${unroll(loads, (l) => `let ${name}_load${l} = ${array}[${first} + ${4 * l}u + lane];`)}
+        ${unroll(headDim, (d) => `let ${name}${d} = subgroupBroadcast(${name}_load${d >> 2}, ${d & 3}u);`)}`,
+      part: (name, d) => `${name}${d}`,
+      dot: (x, y) => `${x} * ${y}`,
+    };
+  }
+  const width = headDim % 4 === 0 ? 4 : 2;
+  const parts = headDim / width;
   return {
-    vector: `vec${lanes}<f32>`,
-    /** Vectors of a head. */
+    element: `vec${width}<f32>`,
     parts,
-    /** Vectors of a row of qkv, and of a row of queries or outputs. */
-    row: width * parts,
-    outRow: s.numHeads * parts,
-    keys: s.numHeads * parts,
-    values: (s.numHeads + s.numKvHeads) * parts,
-    share: s.numHeads / s.numKvHeads,
-    scale: f32Literal(1 / Math.sqrt(s.headDim)),
-    /** Neighbours that walk together. */
+    owned: 1,
     team: gpu.capabilities.software ? 4 : 32,
+    lanes: false,
+    shared: (name, array, first) => unroll(parts, (d) => `let ${name}${d} = ${array}[${first} + ${d}u];`),
+    part: (name, d) => `${name}${d}`,
+    dot: (x, y) => `dot(${x}, ${y})`,
   };
 }
 
-const main = (segments: string, body: string) => `
+/** Strides and offsets in elements, and the frame of a kernel. */
+function frame(r: Reading, s: AttentionShape) {
+  const owned = (line: (o: number) => string) => unroll(r.owned, line);
+  return {
+    owned,
+    parts: (line: (d: number) => string) => unroll(r.parts, line),
+    row: (s.numHeads + 2 * s.numKvHeads) * r.parts,
+    outRow: s.numHeads * r.parts,
+    keys: s.numHeads * r.parts,
+    values: (s.numHeads + s.numKvHeads) * r.parts,
+    share: s.numHeads / s.numKvHeads,
+    scale: f32Literal(1 / Math.sqrt(s.headDim)),
+    groups: (tokens: number) => Math.ceil(tokens / (groupSize * r.owned)),
+    /** `main` with the owned tokens `n<o>` (clamped) and the team's first and last token. */
+    kernel: (
+      name: string,
+      reads: Record<string, string>,
+      writes: Record<string, string>,
+      segments: string,
+      body: string,
+    ): KernelSpec =>
+      kernelSpec(
+        name,
+        reads,
+        writes,
+        `
 @compute @workgroup_size(${groupSize})
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let last_token = arrayLength(&${segments}) - 1u;${body}
-}`;
-
-/** Maximum of the scores s0 … s3. */
-const blockMax = unroll(block, (b) => `s${b}`, ', ').replace(
-  /^(\w+), (\w+), (\w+), (\w+)$/,
-  'max(max($1, $2), max($3, $4))',
-);
+  let last_token = arrayLength(&${segments}) - 1u;
+  let lane = id.x % ${r.team}u;
+  let team_first = min((id.x - lane) * ${r.owned}u, last_token);
+  let team_last = min(team_first + ${r.team * r.owned - 1}u, last_token);
+  ${owned((o) => `let token${o} = (id.x - lane) * ${r.owned}u + ${r.team * o}u + lane; let n${o} = min(token${o}, last_token);`)}
+  ${body}
+}`,
+        { subgroups: r.lanes },
+      ),
+  };
+}
 
 /** qkv → out [N, H·hd] and, where given, lse [N, H]: the natural log of the sum of exponentiated scores. */
 export function recordAttention(
@@ -65,56 +123,64 @@ export function recordAttention(
   s: AttentionShape,
   tensors: { qkv: Tensor; starts: Tensor; out: Tensor; lse: Tensor | null },
 ): void {
-  const tokens = tensors.out.shape[0]!;
-  const c = common(gpu, s);
-  const spec = kernelSpec(
+  const r = readingOf(gpu, s);
+  const f = frame(r, s);
+  const inside = (o: number, b: number) => `j + ${b}u >= start${o} && j + ${b}u <= n${o}`;
+  const blocks = (line: (b: number) => string, separator?: string) => unroll(block, line, separator);
+  const spec = f.kernel(
     'attention',
-    { qkv: c.vector, starts: 'u32' },
-    { result: c.vector, ...(tensors.lse && { lse: 'f32' }) },
-    main(
-      'starts',
-      `
-  let n = min(id.x, last_token);
-  let head = id.y;
-  let query = n * ${c.row}u + head * ${c.parts}u;
-  let keys = ${c.keys}u + (head / ${c.share}u) * ${c.parts}u;
-  let values = ${c.values}u + (head / ${c.share}u) * ${c.parts}u;
-  ${unroll(c.parts, (d) => `let q${d} = qkv[query + ${d}u] * ${c.scale}; var o${d} = ${c.vector}();`)}
-  let start = starts[n];
-  let team = n - n % ${c.team}u;
-  let last = min(team + ${c.team - 1}u, last_token);
-  var top = ${masked};
-  var total = 0.0;
-  for (var j = starts[team]; j <= last; j += ${block}u) {
-    ${unroll(
-      block,
+    { qkv: r.element, starts: 'u32' },
+    { result: r.element, ...(tensors.lse && { lse: 'f32' }) },
+    'starts',
+    `
+  let keys = ${f.keys}u + (id.y / ${f.share}u) * ${r.parts}u;
+  let values = ${f.values}u + (id.y / ${f.share}u) * ${r.parts}u;
+  ${f.owned(
+    (o) => `
+  let query${o} = n${o} * ${f.row}u + id.y * ${r.parts}u;
+  let start${o} = starts[n${o}];
+  var top${o} = ${masked};
+  var total${o} = 0.0;
+  ${f.parts((d) => `let q${o}_${d} = qkv[query${o} + ${d}u] * ${f.scale}; var o${o}_${d} = ${r.element}();`)}`,
+  )}
+  for (var j = starts[team_first]; j <= team_last; j += ${block}u) {
+    ${blocks(
       (b) => `
-    let j${b} = min(j + ${b}u, last) * ${c.row}u;
-    var s${b} = 0.0;
-    ${unroll(c.parts, (d) => `s${b} += dot(q${d}, qkv[j${b} + keys + ${d}u]);`)}
-    s${b} = select(${masked}, s${b}, j + ${b}u >= start && j + ${b}u <= n);`,
+    let j${b} = min(j + ${b}u, team_last) * ${f.row}u;
+    ${f.owned((o) => `var s${o}_${b} = 0.0;`)}
+    {
+      ${r.shared('k', 'qkv', `j${b} + keys`)}
+      ${f.parts((d) => f.owned((o) => `s${o}_${b} += ${r.dot(`q${o}_${d}`, r.part('k', d))};`))}
+    }`,
     )}
-    let next = max(top, ${blockMax});
-    let fade = exp(top - next);
-    top = next;
-    ${unroll(block, (b) => `let p${b} = select(0.0, exp(s${b} - top), j + ${b}u >= start && j + ${b}u <= n);`)}
-    total = total * fade + ${unroll(block, (b) => `p${b}`, ' + ')};
-    ${unroll(
-      c.parts,
-      (d) => `o${d} = o${d} * fade + ${unroll(block, (b) => `p${b} * qkv[j${b} + values + ${d}u]`, ' + ')};`,
+    ${f.owned(
+      (o) => `
+    ${blocks((b) => `s${o}_${b} = select(${masked}, s${o}_${b}, ${inside(o, b)});`)}
+    let next${o} = max(top${o}, max(max(s${o}_0, s${o}_1), max(s${o}_2, s${o}_3)));
+    let fade${o} = exp(top${o} - next${o});
+    top${o} = next${o};
+    ${blocks((b) => `let p${o}_${b} = select(0.0, exp(s${o}_${b} - next${o}), ${inside(o, b)});`)}
+    total${o} = total${o} * fade${o} + ${blocks((b) => `p${o}_${b}`, ' + ')};
+    ${f.parts((d) => `o${o}_${d} *= fade${o};`)}`,
+    )}
+    ${blocks(
+      (b) => `{
+      ${r.shared('v', 'qkv', `j${b} + values`)}
+      ${f.parts((d) => f.owned((o) => `o${o}_${d} += p${o}_${b} * ${r.part('v', d)};`))}
+    }`,
     )}
   }
-  if (id.x > last_token) { return; }
-  let to = n * ${c.outRow}u + head * ${c.parts}u;
-  ${unroll(c.parts, (d) => `result[to + ${d}u] = o${d} / total;`)}
-  ${tensors.lse ? `lse[n * ${s.numHeads}u + head] = top + log(total);` : ''}`,
-    ),
+  ${f.owned(
+    (o) => `
+  if (token${o} <= last_token) {
+    let to = n${o} * ${f.outRow}u + id.y * ${r.parts}u;
+    ${f.parts((d) => `result[to + ${d}u] = o${o}_${d} / total${o};`)}
+    ${tensors.lse ? `lse[n${o} * ${s.numHeads}u + id.y] = top${o} + log(total${o});` : ''}
+  }`,
+  )}`,
   );
-  list.add(
-    spec,
-    [tensors.qkv, tensors.starts, tensors.out, ...(tensors.lse ? [tensors.lse] : [])],
-    [Math.ceil(tokens / groupSize), s.numHeads],
-  );
+  const bound = [tensors.qkv, tensors.starts, tensors.out, ...(tensors.lse ? [tensors.lse] : [])];
+  list.add(spec, bound, [f.groups(tensors.out.shape[0]!), s.numHeads]);
 }
 
 /** What backward reads and writes. `dOut`, `out` [N, H·hd]; `lse`, `delta` [N, H]; `dQkv` like `qkv`, overwritten. */
@@ -140,117 +206,114 @@ export function recordAttentionBackward(
   s: AttentionShape,
   t: AttentionBackward,
 ): void {
+  const r = readingOf(gpu, s);
+  const f = frame(r, s);
   const tokens = t.out.shape[0]!;
-  const c = common(gpu, s);
-  list.add(
-    elementwise(
-      'attention_delta',
-      'arrayLength(&delta)',
-      { out: c.vector, d_out: c.vector },
-      { delta: 'f32' },
-      `
-  let first = i * ${c.parts}u;
+  const delta = elementwise(
+    'attention_delta',
+    'arrayLength(&delta)',
+    { out: 'f32', d_out: 'f32' },
+    { delta: 'f32' },
+    `
+  let first = i * ${s.headDim}u;
   var sum = 0.0;
-  for (var d = 0u; d < ${c.parts}u; d++) { sum += dot(out[first + d], d_out[first + d]); }
+  for (var d = 0u; d < ${s.headDim}u; d++) { sum += out[first + d] * d_out[first + d]; }
   delta[i] = sum;`,
-    ),
-    [t.out, t.dOut, t.delta],
-    flatGrid(tokens * s.numHeads),
   );
-  const queries = kernelSpec(
+  list.add(delta, [t.out, t.dOut, t.delta], flatGrid(tokens * s.numHeads));
+  const reads = { qkv: r.element, d_out: r.element, lse: 'f32', delta: 'f32' };
+  const queries = f.kernel(
     'attention_backward_queries',
-    { qkv: c.vector, d_out: c.vector, lse: 'f32', delta: 'f32', starts: 'u32' },
-    { d_qkv: c.vector },
-    main(
-      'starts',
-      `
-  let n = min(id.x, last_token);
-  let head = id.y;
-  let query = n * ${c.row}u + head * ${c.parts}u;
-  let upstream = n * ${c.outRow}u + head * ${c.parts}u;
-  let keys = ${c.keys}u + (head / ${c.share}u) * ${c.parts}u;
-  let values = ${c.values}u + (head / ${c.share}u) * ${c.parts}u;
-  ${unroll(
-    c.parts,
-    (d) => `let q${d} = qkv[query + ${d}u] * ${c.scale};
-  let u${d} = d_out[upstream + ${d}u];
-  var dq${d} = ${c.vector}();`,
+    { ...reads, starts: 'u32' },
+    { d_qkv: r.element },
+    'starts',
+    `
+  let keys = ${f.keys}u + (id.y / ${f.share}u) * ${r.parts}u;
+  let values = ${f.values}u + (id.y / ${f.share}u) * ${r.parts}u;
+  ${f.owned(
+    (o) => `
+  let query${o} = n${o} * ${f.row}u + id.y * ${r.parts}u;
+  let upstream${o} = n${o} * ${f.outRow}u + id.y * ${r.parts}u;
+  let start${o} = starts[n${o}];
+  let lse${o} = lse[n${o} * ${s.numHeads}u + id.y];
+  let delta${o} = delta[n${o} * ${s.numHeads}u + id.y];
+  ${f.parts(
+    (d) => `let q${o}_${d} = qkv[query${o} + ${d}u] * ${f.scale};
+  let u${o}_${d} = d_out[upstream${o} + ${d}u];
+  var dq${o}_${d} = ${r.element}();`,
+  )}`,
   )}
-  let start = starts[n];
-  let lse_n = lse[n * ${s.numHeads}u + head];
-  let delta_n = delta[n * ${s.numHeads}u + head];
-  let team = n - n % ${c.team}u;
-  let last = min(team + ${c.team - 1}u, last_token);
-  for (var j = starts[team]; j <= last; j++) {
-    let row = j * ${c.row}u;
-    var score = 0.0;
-    var dp = 0.0;
-    ${unroll(
-      c.parts,
-      (d) => `let k${d} = qkv[row + keys + ${d}u];
-    score += dot(q${d}, k${d});
-    dp += dot(u${d}, qkv[row + values + ${d}u]);`,
+  for (var j = starts[team_first]; j <= team_last; j++) {
+    ${r.shared('k', 'qkv', `j * ${f.row}u + keys`)}
+    ${f.owned((o) => `var score${o} = 0.0; var dp${o} = 0.0;`)}
+    ${f.parts((d) => f.owned((o) => `score${o} += ${r.dot(`q${o}_${d}`, r.part('k', d))};`))}
+    {
+      ${r.shared('v', 'qkv', `j * ${f.row}u + values`)}
+      ${f.parts((d) => f.owned((o) => `dp${o} += ${r.dot(`u${o}_${d}`, r.part('v', d))};`))}
+    }
+    ${f.owned(
+      (o) => `
+    let inside${o} = j >= start${o} && j <= n${o};
+    let ds${o} = select(0.0, exp(score${o} - lse${o}) * (dp${o} - delta${o}), inside${o});`,
     )}
-    let inside = j >= start && j <= n;
-    let ds = select(0.0, exp(min(score - lse_n, 0.0)) * (dp - delta_n), inside);
-    ${unroll(c.parts, (d) => `dq${d} += ds * k${d};`)}
+    ${f.parts((d) => f.owned((o) => `dq${o}_${d} += ds${o} * ${r.part('k', d)};`))}
   }
-  if (id.x > last_token) { return; }
-  ${unroll(c.parts, (d) => `d_qkv[query + ${d}u] = dq${d} * ${c.scale};`)}`,
-    ),
+  ${f.owned(
+    (o) => `
+  if (token${o} <= last_token) { ${f.parts((d) => `d_qkv[query${o} + ${d}u] = dq${o}_${d} * ${f.scale};`)} }`,
+  )}`,
   );
-  list.add(
-    queries,
-    [t.qkv, t.dOut, t.lse, t.delta, t.starts, t.dQkv],
-    [Math.ceil(tokens / groupSize), s.numHeads],
-  );
-  const keys = kernelSpec(
+  list.add(queries, [t.qkv, t.dOut, t.lse, t.delta, t.starts, t.dQkv], [f.groups(tokens), s.numHeads]);
+  const keys = f.kernel(
     'attention_backward_keys',
-    { qkv: c.vector, d_out: c.vector, lse: 'f32', delta: 'f32', ends: 'u32' },
-    { d_qkv: c.vector },
-    main(
-      'ends',
-      `
-  let n = min(id.x, last_token);
-  let keys = n * ${c.row}u + ${c.keys}u + id.y * ${c.parts}u;
-  let values = n * ${c.row}u + ${c.values}u + id.y * ${c.parts}u;
-  ${unroll(
-    c.parts,
-    (d) => `let k${d} = qkv[keys + ${d}u] * ${c.scale};
-  let v${d} = qkv[values + ${d}u];
-  var dk${d} = ${c.vector}();
-  var dv${d} = ${c.vector}();`,
+    { ...reads, ends: 'u32' },
+    { d_qkv: r.element },
+    'ends',
+    `
+  ${f.owned(
+    (o) => `
+  let keys${o} = n${o} * ${f.row}u + ${f.keys}u + id.y * ${r.parts}u;
+  let values${o} = n${o} * ${f.row}u + ${f.values}u + id.y * ${r.parts}u;
+  let end${o} = ends[n${o}];
+  ${f.parts(
+    (d) => `let k${o}_${d} = qkv[keys${o} + ${d}u] * ${f.scale};
+  let v${o}_${d} = qkv[values${o} + ${d}u];
+  var dk${o}_${d} = ${r.element}();
+  var dv${o}_${d} = ${r.element}();`,
+  )}`,
   )}
-  let end = ends[n];
-  let team = n - n % ${c.team}u;
-  let stop = ends[min(team + ${c.team - 1}u, last_token)];
-  for (var head = id.y * ${c.share}u; head < (id.y + 1u) * ${c.share}u; head++) {
-    for (var j = team; j < stop; j++) {
-      let query = j * ${c.row}u + head * ${c.parts}u;
-      let upstream = j * ${c.outRow}u + head * ${c.parts}u;
-      var score = 0.0;
-      var dp = 0.0;
-      ${unroll(
-        c.parts,
-        (d) => `let q${d} = qkv[query + ${d}u];
-      let u${d} = d_out[upstream + ${d}u];
-      score += dot(q${d}, k${d});
-      dp += dot(u${d}, v${d});`,
+  let stop = ends[team_last];
+  for (var head = id.y * ${f.share}u; head < (id.y + 1u) * ${f.share}u; head++) {
+    for (var j = team_first; j < stop; j++) {
+      ${r.shared('q', 'qkv', `j * ${f.row}u + head * ${r.parts}u`)}
+      ${r.shared('u', 'd_out', `j * ${f.outRow}u + head * ${r.parts}u`)}
+      ${f.owned((o) => `var score${o} = 0.0; var dp${o} = 0.0;`)}
+      ${f.parts((d) =>
+        f.owned(
+          (o) => `score${o} += ${r.dot(`k${o}_${d}`, r.part('q', d))};
+      dp${o} += ${r.dot(`v${o}_${d}`, r.part('u', d))};`,
+        ),
       )}
-      let inside = j >= n && j < end;
-      let at = j * ${s.numHeads}u + head;
-      let p = select(0.0, exp(min(score - lse[at], 0.0)), inside);
-      let ds = p * (dp - delta[at]);
-      ${unroll(c.parts, (d) => `dk${d} += ds * q${d}; dv${d} += p * u${d};`)}
+      let lse_j = lse[j * ${s.numHeads}u + head];
+      let delta_j = delta[j * ${s.numHeads}u + head];
+      ${f.owned(
+        (o) => `
+      let p${o} = select(0.0, exp(score${o} - lse_j), j >= n${o} && j < end${o});
+      let ds${o} = select(0.0, p${o} * (dp${o} - delta_j), j >= n${o} && j < end${o});`,
+      )}
+      ${f.parts((d) =>
+        f.owned(
+          (o) => `dk${o}_${d} += ds${o} * ${r.part('q', d)}; dv${o}_${d} += p${o} * ${r.part('u', d)};`,
+        ),
+      )}
     }
   }
-  if (id.x > last_token) { return; }
-  ${unroll(c.parts, (d) => `d_qkv[keys + ${d}u] = dk${d} * ${c.scale}; d_qkv[values + ${d}u] = dv${d};`)}`,
-    ),
+  ${f.owned(
+    (o) => `
+  if (token${o} <= last_token) {
+    ${f.parts((d) => `d_qkv[keys${o} + ${d}u] = dk${o}_${d} * ${f.scale}; d_qkv[values${o} + ${d}u] = dv${o}_${d};`)}
+  }`,
+  )}`,
   );
-  list.add(
-    keys,
-    [t.qkv, t.dOut, t.lse, t.delta, t.ends, t.dQkv],
-    [Math.ceil(tokens / groupSize), s.numKvHeads],
-  );
+  list.add(keys, [t.qkv, t.dOut, t.lse, t.delta, t.ends, t.dQkv], [f.groups(tokens), s.numKvHeads]);
 }

@@ -40,6 +40,14 @@ export interface SuiteOptions {
 export async function* goldenSuite(options: SuiteOptions): Checks {
   const { device, files, precision, lossesRequired } = options;
   const tolerance = tolerances[precision];
+  if (precision === 'f16' && !device.features.has('shader-f16')) {
+    yield failure(
+      'golden suite',
+      'precision f16',
+      'This device has no shader-f16: run it on one that has, or in f32.',
+    );
+    return;
+  }
   const paths = await files.list();
   if (paths.includes(lossFile) || lossesRequired)
     yield* guarded(lossFile, 'loss values', async function* () {
@@ -57,9 +65,15 @@ export async function* goldenSuite(options: SuiteOptions): Checks {
   }
 }
 
-/** Every folder directly inside the golden folder. */
+/** Folders directly inside the golden folder that look like a model: they hold a configuration, weights or golden values. */
 export const modelFolders = (paths: readonly string[]): string[] =>
-  [...new Set(paths.filter((p) => p.includes('/')).map((p) => p.split('/')[0]!))].sort();
+  [
+    ...new Set(
+      paths.flatMap(
+        (p) => /^([^./][^/]*)\/(?:config\.json|golden\.json|[^/]*\.safetensors)$/.exec(p)?.[1] ?? [],
+      ),
+    ),
+  ].sort();
 
 async function* modelChecks(
   golden: GoldenModel,

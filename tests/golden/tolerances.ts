@@ -45,14 +45,15 @@ export const tolerances: Record<Precision, Tolerances> = {
     policyLoss: 1e-4,
     identicalGeneration: true,
   },
-  // f16 has 11 significant bits: a rounding is 5e-4 of a value, and a few dozen of them meet in a logit.
+  // f16 has 11 significant bits: rounding a weight moves it by up to 5e-4 of itself, and all of a model's weights meet in
+  // a logit. (A checkpoint stored in f16 loses nothing and stays within the f32 figures.)
   f16: {
-    logits: 3e-2,
+    logits: 5e-2,
     logprobs: 3e-2,
     loss: 2e-3,
     gradient: 3e-2,
     gradientNorm: 1e-2,
-    weights: 1e-2,
+    weights: 5e-3,
     noisyShare: 1e-1,
     noisyCount: 8,
     policyLoss: 1e-4,

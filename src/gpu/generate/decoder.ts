@@ -46,11 +46,12 @@ export interface RowOutput {
 /** Most stop tokens of a call. */
 export const maxStopTokens = 255;
 
-/** The smallest batch shape that holds n: 1, 2, 4, 8, 16, 24, 32, 48, 64, 96, … Few shapes, few pipelines. */
+/** The smallest batch shape that holds n: 1, 4, 8, 16, 32, 48, 64, 96, 128, 192, … Few shapes, few kernels to compile. */
 export function bucketOf(n: number): number {
-  let power = 1;
+  if (n <= 1) return 1;
+  let power = 4;
   while (power < n) power *= 2;
-  return power > 16 && n <= power * 0.75 ? power * 0.75 : power;
+  return power > 32 && n <= power * 0.75 ? power * 0.75 : power;
 }
 
 export interface DecoderSizes {

@@ -23,7 +23,7 @@ export interface GeneratorOptions {
   maxRows?: number;
   /** Tokens of a prefill step. Default 1024, on a software device 256. */
   prefillTokens?: number;
-  /** Decoding steps between two readbacks: rows that end inside a window idle until its end. Default 8. */
+  /** Decoding steps between two readbacks: rows that end inside a window idle until its end. Default 8, software 4. */
   window?: number;
 }
 
@@ -45,7 +45,7 @@ export class Generator {
       kvCacheBytes: options.kvCacheBytes ?? (software ? 256 * 2 ** 20 : 4 * 2 ** 30),
       maxRows: options.maxRows ?? (software ? 64 : 256),
       prefillTokens: bucketOf(options.prefillTokens ?? (software ? 256 : 1024)),
-      window: options.window ?? 8,
+      window: options.window ?? (software ? 4 : 8),
     };
   }
 

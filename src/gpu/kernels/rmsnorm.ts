@@ -1,5 +1,5 @@
 /**
- * @file RMS norm, `y = x·rstd·w` with `rstd = (mean(x²) + eps)^(−1/2)`, forward and backward. One workgroup a row.
+ * @file RMS norm, `y = x·rstd·w` with `rstd = (mean(x²) + eps)^(−1/2)`, forward and backward.
  *
  * Backward, with `u = dy·w`: `dx = rstd·(u − x·rstd²·mean(u·x))`, `dw = Σ_rows dy·x·rstd`. Nothing is saved from the
  * forward pass: rstd costs one look at the row.
@@ -7,8 +7,8 @@
 import type { GpuContext } from '../runtime/context.ts';
 import type { DispatchList } from '../runtime/dispatch_list.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { f32Literal, grid, kernelSpec } from '../runtime/wgsl.ts';
-import { rowMain, rowReduce, rowThreads } from './rows.ts';
+import { f32Literal } from '../runtime/wgsl.ts';
+import { rowKernel } from './rows.ts';
 
 /** `y = rmsnorm(x)·weight`. x, y [N, D], weight [D]. */
 export function recordRmsNorm(
@@ -18,24 +18,27 @@ export function recordRmsNorm(
   eps: number,
 ): void {
   const [rows, width] = y.shape as [number, number];
-  const threads = rowThreads(gpu, width);
-  const spec = kernelSpec(
-    'rmsnorm',
-    { x: 'f32', weight: 'f32' },
-    { y: 'f32' },
-    `${rowReduce('row_sum', threads, (a, b) => `${a} + ${b}`)}
-${rowMain(
-  threads,
-  `arrayLength(&y) / ${width}u`,
-  `
+  const { spec, workgroups } = rowKernel(
+    gpu,
+    {
+      name: 'rmsnorm',
+      reads: { x: 'f32', weight: 'f32' },
+      writes: { y: 'f32' },
+      width,
+      rows: `arrayLength(&y) / ${width}u`,
+      body: (threads) => `
   let first = row * ${width}u;
   var squares = 0.0;
-  for (var i = lane; i < ${width}u; i += ${threads}u) { squares += x[first + i] * x[first + i]; }
+  for (var i = lane; i < ${width}u; i += ${threads}u) {
+    let value = x[first + i];
+    squares += value * value;
+  }
   let rstd = inverseSqrt(row_sum(squares, lane) / ${f32Literal(width)} + ${f32Literal(eps)});
   for (var i = lane; i < ${width}u; i += ${threads}u) { y[first + i] = x[first + i] * rstd * weight[i]; }`,
-)}`,
+    },
+    rows,
   );
-  list.add(spec, [x, weight, y], grid(rows));
+  list.add(spec, [x, weight, y], workgroups);
 }
 
 /**
@@ -50,16 +53,15 @@ export function recordRmsNormBackward(
 ): void {
   const { x, weight, dy, dx, contribution } = tensors;
   const [rows, width] = dx.shape as [number, number];
-  const threads = rowThreads(gpu, width);
-  const spec = kernelSpec(
-    'rmsnorm_backward',
-    { x: 'f32', weight: 'f32', dy: 'f32' },
-    { dx: 'f32', ...(contribution && { contribution: 'f32' }) },
-    `${rowReduce('row_sum', threads, (a, b) => `${a} + ${b}`)}
-${rowMain(
-  threads,
-  `arrayLength(&dx) / ${width}u`,
-  `
+  const { spec, workgroups } = rowKernel(
+    gpu,
+    {
+      name: 'rmsnorm_backward',
+      reads: { x: 'f32', weight: 'f32', dy: 'f32' },
+      writes: { dx: 'f32', ...(contribution && { contribution: 'f32' }) },
+      width,
+      rows: `arrayLength(&dx) / ${width}u`,
+      body: (threads) => `
   let first = row * ${width}u;
   var squares = 0.0;
   var products = 0.0;
@@ -76,7 +78,8 @@ ${rowMain(
     dx[first + i] += rstd * (upstream * weight[i] - value * slope);
     ${contribution ? 'contribution[first + i] = upstream * value * rstd;' : ''}
   }`,
-)}`,
+    },
+    rows,
   );
-  list.add(spec, [x, weight, dy, dx, ...(contribution ? [contribution] : [])], grid(rows));
+  list.add(spec, [x, weight, dy, dx, ...(contribution ? [contribution] : [])], workgroups);
 }

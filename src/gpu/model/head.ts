@@ -38,7 +38,7 @@ export class HeadBuffers {
   readonly normed: Tensor;
   readonly dNormed: Tensor | null;
   readonly dGathered: Tensor | null;
-  /** One chunk. [C, V] */
+  /** One chunk; rows are V rounded up to a multiple of 4, so that they can be read as vectors. [C, ≥ V] */
   readonly logits: Tensor;
   readonly chunk: number;
 
@@ -59,7 +59,7 @@ export class HeadBuffers {
     this.normed = createTensor(gpu, 'head normed', [capacity, D]);
     this.dNormed = options.backward ? createTensor(gpu, 'head d normed', [capacity, D]) : null;
     this.dGathered = options.backward ? createTensor(gpu, 'head d gathered', [capacity, D]) : null;
-    this.logits = createTensor(gpu, 'head logits', [this.chunk, config.vocabSize]);
+    this.logits = createTensor(gpu, 'head logits', [this.chunk, Math.ceil(config.vocabSize / 4) * 4]);
   }
 
   destroy(): void {
@@ -122,7 +122,7 @@ export function recordLogits(p: Pass, head: HeadBuffers, first: number, count: n
   recordMatmul(
     p.gpu,
     p.list,
-    { kind: 'NT', tokenRows: true, m: count, n, k },
+    { kind: 'NT', tokenRows: true, m: count, n, k, ldc: logits.shape[1]! },
     { a: rowsOf(head.normed, first, count), b: p.weights.head.weight, c: logits },
   );
   return logits;
@@ -132,7 +132,7 @@ export function recordLogits(p: Pass, head: HeadBuffers, first: number, count: n
 export function recordStatistics(p: Pass, head: HeadBuffers, rows: number): void {
   for (const { first, count } of chunksOf(head, rows)) {
     const logits = recordLogits(p, head, first, count);
-    recordLogSoftmax(p.gpu, p.list, {
+    recordLogSoftmax(p.gpu, p.list, p.weights.config.vocabSize, {
       logits,
       targets: rowsOf(head.targets, first, count),
       settings: head.settings,
@@ -163,14 +163,14 @@ export function recordHeadBackward(p: Pass, t: BackwardTargets, head: HeadBuffer
     recordMatmul(
       gpu,
       list,
-      { kind: 'NN', tokenRows: true, m: count, n: D, k: V },
+      { kind: 'NN', tokenRows: true, m: count, n: D, k: V, lda: logits.shape[1]! },
       { a: logits, b: weight, c: dNormed },
     );
     if (t.full)
       recordMatmul(
         gpu,
         list,
-        { kind: 'TN', tokenRows: true, m: V, n: D, k: count, accumulate: true },
+        { kind: 'TN', tokenRows: true, m: V, n: D, k: count, lda: logits.shape[1]!, accumulate: true },
         { a: logits, b: rowsOf(head.normed, first, count), c: t.grads.view(weights.head.name) },
       );
   }

@@ -271,10 +271,12 @@ export class ModelRunner {
     const out = new Float32Array(count * V);
     this.current!.forward.submit();
     this.current!.headInput.submit();
+    const stride = head.logits.shape[1]!;
     for (const { first, list } of this.current!.logits) {
       list.submit();
-      const rows = Math.min(head.chunk, count - first);
-      if (rows > 0) out.set(new Float32Array(await gpu.read(head.logits.buffer, 0, rows * V * 4)), first * V);
+      const rows = Math.max(0, Math.min(head.chunk, count - first));
+      const chunk = new Float32Array(await gpu.read(head.logits.buffer, 0, rows * stride * 4));
+      for (let r = 0; r < rows; r++) out.set(chunk.subarray(r * stride, r * stride + V), (first + r) * V);
     }
     return out;
   }

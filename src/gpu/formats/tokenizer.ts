@@ -1,7 +1,8 @@
 /**
  * @file A model folder's tokenizer: tokenizer.json through @huggingface/tokenizers, chat template through
  * @huggingface/jinja. Around the libraries: nothing is added to a text (no BOS), ids without a token decode to nothing,
- * and stop tokens are gathered from the three files that may name them.
+ * texts come back as they were written (like transformers 5, `clean_up_tokenization_spaces` is not
+ * applied to BPE), and stop tokens are gathered from the three files that may name them.
  */
 import { Template } from '@huggingface/jinja';
 import { Tokenizer as Encoder } from '@huggingface/tokenizers';
@@ -19,14 +20,14 @@ const tokenText = v.union([
   ),
 ]);
 const tokenizerSchema = v.looseObject({
-  model: v.looseObject({ vocab: v.union([v.record(v.string(), v.number()), v.array(v.unknown())]) }),
+  // Not v.record: it drops keys such as "constructor", which are tokens of real vocabularies.
+  model: v.looseObject({ vocab: v.custom<object>((value) => typeof value === 'object' && value !== null) }),
   added_tokens: v.nullish(v.array(v.looseObject({ id: v.number(), content: v.string() }))),
 });
 const configSchema = v.looseObject({
   chat_template: v.nullish(
     v.union([v.string(), v.array(v.looseObject({ name: v.string(), template: v.string() }))]),
   ),
-  clean_up_tokenization_spaces: v.nullish(v.boolean()),
 });
 const eosSchema = v.looseObject({ eos_token_id: v.nullish(v.union([v.number(), v.array(v.number())])) });
 
@@ -96,7 +97,7 @@ export async function loadTokenizer(files: FileSource, options: TokenizerOptions
         ? ''
         : encoder.decode(named, {
             skip_special_tokens: skipSpecialTokens,
-            clean_up_tokenization_spaces: config.clean_up_tokenization_spaces ?? false,
+            clean_up_tokenization_spaces: false,
           });
     },
     render: (messages, { addGenerationPrompt = false } = {}) =>

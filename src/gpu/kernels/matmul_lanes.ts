@@ -14,6 +14,8 @@ import { elementType, loaders } from './matmul.ts';
 
 /** Invocations of a subgroup, and elements of a vector. */
 const four = 4;
+/** Elements of a matrix that is worth a large tile. */
+const largeMatrix = 16384;
 /** Row tiles of a workgroup. */
 const stack = 4;
 
@@ -35,8 +37,10 @@ interface Tile {
 
 /** The kernel of a plan and its grid. */
 export function lanesMatmul(p: MatmulPlan): { spec: KernelSpec; workgroups: Workgroups } {
-  const rows = p.m > 8 ? 16 : p.m > 4 || p.kind === 'TN' ? 8 : p.m;
-  const vectors = p.n > 16 ? 2 : 1;
+  // A large tile is twice as fast and takes four times as long to compile: not worth it for small matrices.
+  const large = (p.kind === 'TN' ? p.m : p.k) * p.n >= largeMatrix;
+  const rows = large && p.m > 8 ? 16 : p.m > 4 || p.kind === 'TN' ? 8 : p.m;
+  const vectors = large ? 2 : 1;
   const tile: Tile = {
     rows,
     vectors,

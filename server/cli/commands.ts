@@ -50,7 +50,8 @@ const inference = {
 const evaluate = { ...f.runFlags, ...f.dataFlags, ...f.evaluateFlags } as const;
 const demo = { ...f.runFlags, software_gpu: f.modelFlags.software_gpu, ...f.demoFlags } as const;
 const bench = {
-  ...f.runFlags,
+  config: f.runFlags.config,
+  seed: f.runFlags.seed,
   precision: f.modelFlags.precision,
   software_gpu: f.modelFlags.software_gpu,
   gradient_checkpointing: f.modelFlags.gradient_checkpointing,

@@ -597,6 +597,11 @@ export const benchFlags = {
     group: 'Bench',
     help: 'Shape to measure with random weights: a name of the shape table, or a folder with config.json.',
   },
+  only: {
+    type: 'list',
+    group: 'Bench',
+    help: 'Measure only these: dispatch, matmul, train_step (the demo model beside TensorFlow.js), sft, rollout.',
+  },
   batch_size: { type: 'int', default: 2, ...positive, group: 'Bench', help: 'Sequences per training step.' },
   seq_len: {
     type: 'int',

@@ -131,7 +131,10 @@ export async function readFolder(folder: string): Promise<PolicyFiles> {
   return files;
 }
 
-function newLora(values: PolicyValues): LoraConfig {
+/** The adapter that the flags describe. */
+export function newLora(
+  values: Pick<PolicyValues, 'lora_r' | 'lora_alpha' | 'lora_dropout' | 'lora_target_modules'>,
+): LoraConfig {
   return {
     r: values.lora_r ?? recipeLora.r,
     alpha: values.lora_alpha ?? recipeLora.alpha,

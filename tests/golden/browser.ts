@@ -2,52 +2,22 @@
  * @file The golden suite in headless Chromium: Vite serves the page in `page/` and the golden files, Playwright opens it
  * and hands every check back.
  */
-import { existsSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 import type { Plugin } from 'vite';
 import { createServer } from 'vite';
-import { DeviceError } from '../../src/core/errors.ts';
 import { folderFiles } from '../../server/files.ts';
+import { launchChromium } from '../support/chromium.ts';
 import type { CheckResult } from './check.ts';
 import type { PageOptions, PageReport } from './page/main.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-
-/** Where distributions put Chromium. */
-const executables = [
-  process.env.CHROMIUM_PATH ?? '',
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-];
-
-/** Software WebGPU, and no traffic of Chromium's own. */
-const flags = [
-  '--no-sandbox',
-  '--enable-unsafe-webgpu',
-  '--use-webgpu-adapter=swiftshader',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-default-apps',
-  '--disable-domain-reliability',
-  '--disable-sync',
-  '--metrics-recording-only',
-  '--no-default-browser-check',
-  '--no-first-run',
-  '--no-pings',
-];
 
 /** Run the suite in a page; `report` is called with every check as it is made. */
 export async function runInBrowser(
   options: { folder: string } & PageOptions,
   report: (check: CheckResult) => void,
 ): Promise<void> {
-  const executablePath = executables.find((path) => path && existsSync(path));
-  if (!executablePath)
-    throw new DeviceError('Chromium was not found.', 'Install it, or set CHROMIUM_PATH to its executable.');
   const { folder, ...pageOptions } = options;
   const server = await createServer({
     root,
@@ -59,7 +29,7 @@ export async function runInBrowser(
     optimizeDeps: { entries: ['tests/golden/page/index.html'] },
     server: { host: '127.0.0.1', port: 0, watch: null, hmr: false },
   });
-  const browser = await chromium.launch({ executablePath, headless: true, args: flags });
+  const browser = await launchChromium();
   try {
     await server.listen();
     const { port } = server.httpServer!.address() as { port: number };

@@ -11,7 +11,7 @@ import type { DispatchList } from '../runtime/dispatch_list.ts';
 import type { KernelSpec } from '../runtime/kernel.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { f32Literal, kernelSpec, unroll } from '../runtime/wgsl.ts';
-import { lanesAttention } from './decode_attention_lanes.ts';
+import { lanesAttention, lanesAttentionFits } from './decode_attention_lanes.ts';
 import { idle, placeWgsl } from './kv_cache.ts';
 
 export interface CachedAttentionShape {
@@ -36,13 +36,17 @@ export interface DecodeAttentionTensors {
   ownEntries?: Tensor | null;
 }
 
+const chooseVariant = (gpu: GpuContext, shape: CachedAttentionShape): 'lanes' | 'workgroup' =>
+  gpu.capabilities.lanes && lanesAttentionFits(shape) ? 'lanes' : 'workgroup';
+
 /** M: how many of N tokens a workgroup takes at most. A hardware device with few tokens wants workgroups more than reuse. */
 export function tokensPerGroup(gpu: GpuContext, shape: CachedAttentionShape, tokens: number): number {
-  const { software, lanes } = gpu.capabilities;
+  const { software } = gpu.capabilities;
   if (!software && tokens < 128) return 1;
   const heads = shape.numHeads / shape.numKvHeads;
   // What a thread can keep in registers: about 8 queries, or 512 numbers of output among four lanes.
-  const queries = lanes ? Math.min(8, 512 / shape.headDim) : 1024 / shape.headDim;
+  const queries =
+    chooseVariant(gpu, shape) === 'lanes' ? Math.min(8, 512 / shape.headDim) : 1024 / shape.headDim;
   return Math.max(1, Math.min(mostTokens, Math.floor(queries / heads)));
 }
 
@@ -75,18 +79,17 @@ const lowest = '-3e38f';
 export function recordDecodeAttention(
   gpu: GpuContext,
   list: DispatchList,
-  { numHeads, numKvHeads, headDim }: CachedAttentionShape,
+  shape: CachedAttentionShape,
   { q, kPool, vPool, out, places, groups, ownEntries }: DecodeAttentionTensors,
-  variant: 'lanes' | 'workgroup' = gpu.capabilities.lanes ? 'lanes' : 'workgroup',
+  variant: 'lanes' | 'workgroup' = chooseVariant(gpu, shape),
 ): void {
   const M = groups.shape[1]!;
-  const shape = { numHeads, numKvHeads, headDim };
   const spec =
     variant === 'lanes'
       ? lanesAttention(shape, M, Boolean(ownEntries))
       : workgroupAttention(shape, M, Boolean(ownEntries), gpu.capabilities.software);
   const read = [q, kPool, vPool, places, groups, ...(ownEntries ? [ownEntries] : [])];
-  list.add(spec, [...read, out], [groups.shape[0]!, numKvHeads]);
+  list.add(spec, [...read, out], [groups.shape[0]!, shape.numKvHeads]);
 }
 
 /** The kernel in which threads share a tile through workgroup memory. */

@@ -3,7 +3,7 @@
  * scores is stored; forward keeps the log-sum-exp of every query, backward recomputes scores from it.
  *
  * Queries, keys and values lie side by side, `qkv [N, (H + 2·Kv)·hd]`. Token n attends to keys in [starts[n], n]; key j is seen
- * by queries in [j, ends[j]). Query head h reads key head ⌊h·Kv/H⌋.
+ * by queries in [j, ends[j]). Query head h reads key head ⌊h·Kv/H⌋. N is a multiple of 4 (kernels take it from the arrays' lengths).
  *
  * An invocation owns one query (or key) of one head, on a software device two. A team of neighbouring invocations owns
  * neighbouring tokens and walks through the other side together. A token outside an invocation's segment gets weight 0

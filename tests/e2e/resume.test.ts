@@ -10,12 +10,7 @@ import { comparableEvents, fingerprints, tart, type TartOptions } from './tart.t
 
 let runs: string;
 const at = (...parts: string[]): string => join(runs, ...parts);
-const common = (name: string): string[] => [
-  `--output_dir=${runs}`,
-  `--log_name=${name}`,
-  '--json',
-  '--software_gpu',
-];
+const common = (name: string): string[] => [`--output_dir=${runs}`, `--log_name=${name}`, '--json'];
 
 async function ok(args: readonly string[], options?: TartOptions): Promise<void> {
   const ended = await tart(args, options);

@@ -18,10 +18,12 @@ export interface EngineBench {
   lora: LoraConfig;
   checkpointing: boolean;
   seed: number;
-  /** Sequences of a training step, and their length; prompts are as long. */
+  /** Sequences of a training step, and their length. */
   batchSize: number;
   seqLen: number;
+  /** Rollouts decoded at once, each from a prompt of its own. */
   rollouts: number;
+  promptLen: number;
   newTokens: number;
 }
 
@@ -43,7 +45,7 @@ export async function benchEngine(
   report: Report,
   wanted: { sft: boolean; rollout: boolean },
 ): Promise<void> {
-  const { config, rollouts, seqLen, newTokens } = bench;
+  const { config, rollouts, promptLen, newTokens } = bench;
   const start = performance.now();
   const engine = await createEngine({
     device,
@@ -54,7 +56,7 @@ export async function benchEngine(
     seed: bench.seed,
     // Room for all rollouts at once, each with a prompt of its own.
     generation: {
-      kvCacheBytes: kvEntryBytes(config) * (rollouts + 1) * (seqLen + newTokens),
+      kvCacheBytes: kvEntryBytes(config) * (rollouts + 1) * (promptLen + newTokens),
       maxRows: rollouts,
     },
   });
@@ -129,8 +131,8 @@ async function benchRollout(
   timing: TimingOptions,
   report: Report,
 ): Promise<void> {
-  const { rollouts, seqLen, newTokens, seed, config } = bench;
-  const prompts = randomTokens(seed + 1, rollouts, seqLen, config.vocabSize);
+  const { rollouts, promptLen, newTokens, seed, config } = bench;
+  const prompts = randomTokens(seed + 1, rollouts, promptLen, config.vocabSize);
   const requests = prompts.map((prompt, i) => ({ prompt, seed: seed + i }));
   // Split at the moment when the last request has its first token: prompts before, decoding after.
   const splits: { prefill: number; decode: number }[] = [];
@@ -155,7 +157,7 @@ async function benchRollout(
   // One call is a sample: it is long enough.
   const calls = await time(subject, { ...timing, sampleMs: 0 });
   const timed = splits.slice(-timing.repeats);
-  const shape = { rollouts, prompt: seqLen, new_tokens: newTokens };
+  const shape = { rollouts, prompt_len: promptLen, new_tokens: newTokens };
   report.measured(
     'rollout',
     shape,
@@ -166,7 +168,7 @@ async function benchRollout(
     'rollout_prefill',
     shape,
     'tokens/s',
-    timed.map((s) => (rollouts * seqLen) / s.prefill),
+    timed.map((s) => (rollouts * promptLen) / s.prefill),
   );
   report.measured(
     'rollout_decode',

@@ -608,7 +608,13 @@ export const benchFlags = {
     default: 128,
     min: 8,
     group: 'Bench',
-    help: 'Tokens per sequence; also the prompt length.',
+    help: 'Tokens per sequence of a training step.',
+  },
+  prompt_len: {
+    type: 'int',
+    ...positive,
+    group: 'Bench',
+    help: 'Tokens per prompt of a rollout (as --seq_len).',
   },
   rollouts: { type: 'int', default: 16, ...positive, group: 'Bench', help: 'Rows of the decode batch.' },
   new_tokens: { type: 'int', default: 32, min: 4, group: 'Bench', help: 'Tokens written per rollout.' },
@@ -634,4 +640,9 @@ export const demoFlags = {
     group: 'Demo',
     help: 'A short run that shows every stage; its figures mean little.',
   },
+} as const satisfies FlagTable;
+
+export const serveFlags = {
+  port: { type: 'int', default: 5173, min: 0, max: 65535, group: 'Serve', help: 'Port; 0 = any free one.' },
+  build: { type: 'bool', default: false, group: 'Serve', help: 'Build the page anew.' },
 } as const satisfies FlagTable;

@@ -29,11 +29,12 @@ export async function run(values: CommandValues<'bench'>): Promise<void> {
   const config = await shapeOf(values.model);
   const wanted = wantedSections(values.only);
   const room = config.maxPositionEmbeddings;
-  if (values.seq_len + values.new_tokens > room)
-    throw new UsageError(
-      `--seq_len ${values.seq_len} and --new_tokens ${values.new_tokens}: ${values.model} has ${room} positions.`,
-      'Lower one of them.',
-    );
+  const promptLen = values.prompt_len ?? values.seq_len;
+  const tooLong = (what: string, tokens: number) =>
+    new UsageError(`${what}: ${tokens} tokens; ${values.model} has ${room} positions.`, 'Ask for fewer.');
+  if (wanted.has('sft') && values.seq_len > room) throw tooLong('--seq_len', values.seq_len);
+  if (wanted.has('rollout') && promptLen + values.new_tokens > room)
+    throw tooLong('--prompt_len and --new_tokens', promptLen + values.new_tokens);
   const device = await requestDawnDevice({ software: values.software_gpu });
   try {
     const gpu = new GpuContext(device);
@@ -87,6 +88,7 @@ async function measure(
         checkpointing: values.gradient_checkpointing,
         rollouts: values.rollouts,
         newTokens: values.new_tokens,
+        promptLen: values.prompt_len ?? values.seq_len,
         ...size,
       },
       timing,

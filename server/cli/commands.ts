@@ -60,6 +60,8 @@ const bench = {
 } as const;
 const exportTable = { ...f.runFlags, model_name: f.modelFlags.model_name, ...f.exportFlags } as const;
 
+const serve = { config: f.runFlags.config, ...f.serveFlags } as const;
+
 /** The flags of each command. */
 export const commandFlags = {
   explore,
@@ -69,6 +71,7 @@ export const commandFlags = {
   inference,
   evaluate,
   demo,
+  serve,
   bench,
   export: exportTable,
 } as const;
@@ -128,6 +131,12 @@ the SFT adapter given with --model_path.
   tart demo                 about ten minutes on two CPU cores, about one on a GPU
   tart demo --quick         a short run that shows every stage`,
   },
+  serve: {
+    summary: 'The page on this machine: the same recipe in the browser.',
+    teach: `Prints the address. The page trains on the browser's own WebGPU; nothing leaves this machine.
+
+  tart serve --port=8080`,
+  },
   bench: {
     summary: 'Speed and memory of the engine with random weights, as JSON lines.',
     teach: `  tart bench --model=demo
@@ -151,6 +160,7 @@ export async function runCommand<C extends CommandName>(name: C, values: Command
       inference: () => import('./commands/inference.ts'),
       evaluate: () => import('./commands/evaluate.ts'),
       demo: () => import('./commands/demo.ts'),
+      serve: () => import('./commands/serve.ts'),
       bench: () => import('./commands/bench.ts'),
       export: () => import('./commands/export.ts'),
     };

@@ -80,6 +80,15 @@ describe('the same numbers', () => {
     expect(largestDifference(await gradients(1000), await gradients(1))).toBeLessThan(1e-4);
   });
 
+  it('come from evaluating as from a step that has not been taken', async () => {
+    const e = await engine({ lora: { ...dropout, dropout: 0 }, tokensPerMicroBatch: 20 });
+    const metrics = await e.evaluate(batch);
+    expect(metrics['num_tokens']).toBe(65);
+    const { metrics: stepped } = await e.trainStep(batch, sft, adam);
+    for (const [name, value] of Object.entries(metrics)) expect(value, name).toBeCloseTo(stepped[name]!, 6);
+    expect((await e.evaluate(batch))['loss']).toBeLessThan(metrics['loss']!);
+  });
+
   it('come whatever stands at masked places', async () => {
     const adapter = randomAdapter(config, 5, ['q_proj', 'up_proj']);
     const e = await engine({ adapter });

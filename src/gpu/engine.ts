@@ -20,6 +20,7 @@ import { writePeft } from './formats/peft.ts';
 import type { GeneratorOptions } from './generate/generator.ts';
 import { Generator } from './generate/generator.ts';
 import { LoraAdapter } from './model/adapter.ts';
+import { defaultChunkBytes } from './model/head.ts';
 import type { LoraConfig, ModelConfig } from './model/config.ts';
 import { FlatTensors } from './model/parameters.ts';
 import { ModelRunner, PassBuffers } from './model/runner.ts';
@@ -28,7 +29,7 @@ import { createWeights, fullLayout, loadWeights } from './model/weights.ts';
 import { GpuContext } from './runtime/context.ts';
 import { readTensor, sizeOf } from './runtime/tensor.ts';
 import { Reference } from './train/reference.ts';
-import { scoreSequences, sequenceLogits } from './train/scoring.ts';
+import { evaluateBatch, scoreSequences, sequenceLogits } from './train/scoring.ts';
 import { checkSequences } from './train/packing.ts';
 import { readState, writeFullWeights, writeState } from './train/state.ts';
 import { recordMetrics } from './train/step_record.ts';
@@ -56,7 +57,7 @@ export interface EngineOptions {
   tokensPerMicroBatch?: number;
   /** Keep only block inputs for the backward pass and compute blocks twice: less memory, a third slower. */
   checkpointing?: boolean;
-  /** Bytes of the largest chunk of logits. Default 64 MiB. */
+  /** Bytes of the largest chunk of logits. Default 256 MiB, on a software device 64 MiB. */
   logitsBytes?: number;
   /** Longest sequence. Default the model's `maxPositionEmbeddings`. */
   maxPositions?: number;
@@ -92,7 +93,7 @@ export class Engine implements Policy {
     private readonly parameters: FlatTensors | null,
   ) {
     this.gpu = gpu;
-    const chunkBytes = options.logitsBytes ?? 64 << 20;
+    const chunkBytes = options.logitsBytes ?? defaultChunkBytes(gpu.capabilities);
     this.forwardBuffers = new PassBuffers(gpu, weights.config, { mode: 'forward', full: false, chunkBytes });
     this.runner = new ModelRunner(this.forwardBuffers, weights, adapter);
     this.generator = new Generator(gpu, { weights, adapter }, options.generation);
@@ -154,6 +155,14 @@ export class Engine implements Policy {
       checkSequences(sequences, this);
       const runner = options.reference ? this.reference.runner() : this.runner;
       return sequenceLogits(runner, sequences, this.tokenBudget);
+    });
+  }
+
+  /** `loss` (cross-entropy), `mean_token_accuracy`, `entropy` and `num_tokens` of a batch; no gradient, no dropout. */
+  evaluate(batch: readonly TrainSequence[]): Promise<Record<string, number>> {
+    return this.exclusive(() => {
+      this.checkBatch(batch);
+      return evaluateBatch(this.runner, batch, this.tokenBudget);
     });
   }
 
@@ -247,7 +256,7 @@ export class Engine implements Policy {
       full: this.adapter === null,
       checkpointing: options.checkpointing ?? false,
       tokensPerMicroBatch: this.tokenBudget,
-      chunkBytes: options.logitsBytes ?? 64 << 20,
+      chunkBytes: options.logitsBytes ?? defaultChunkBytes(this.gpu.capabilities),
       seed: options.seed ?? 0,
     }));
   }

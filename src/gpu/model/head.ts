@@ -11,16 +11,26 @@ import {
 import { recordGather, recordScatter } from '../kernels/embedding.ts';
 import { recordMatmul } from '../kernels/matmul.ts';
 import { recordRmsNorm, recordRmsNormBackward } from '../kernels/rmsnorm.ts';
-import type { GpuContext } from '../runtime/context.ts';
+import type { Capabilities, GpuContext } from '../runtime/context.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { bytesPerElement, createTensor } from '../runtime/tensor.ts';
 import type { BackwardTargets, Pass } from './transformer.ts';
 import { recordNormGradient } from './transformer.ts';
 import type { ModelConfig } from './config.ts';
 
+/**
+ * Bytes of a chunk of logits where nobody says. On a real GPU more than the memory asks for: the product of a chunk with the head's
+ * weight has few outputs and a sum over the whole vocabulary, and fills the GPU only with some hundred rows.
+ */
+export const defaultChunkBytes = ({ software, maxBindingBytes }: Capabilities): number =>
+  software ? 64 << 20 : Math.min(256 << 20, maxBindingBytes);
+
+/** Floats of a row of logits: V, and up to three that fill the last vector. */
+const logitsWidth = (config: ModelConfig): number => Math.ceil(config.vocabSize / 4) * 4;
+
 /** Rows of a chunk of logits that fit into `bytes`, a multiple of 64. */
 export const chunkRows = (config: ModelConfig, bytes: number): number =>
-  Math.max(64, Math.floor(bytes / (config.vocabSize * 4) / 64) * 64);
+  Math.max(64, Math.floor(bytes / (logitsWidth(config) * 4) / 64) * 64);
 
 /** Buffers of the head for up to `capacity` rows. */
 export class HeadBuffers {
@@ -59,7 +69,7 @@ export class HeadBuffers {
     this.normed = createTensor(gpu, 'head normed', [capacity, D]);
     this.dNormed = options.backward ? createTensor(gpu, 'head d normed', [capacity, D]) : null;
     this.dGathered = options.backward ? createTensor(gpu, 'head d gathered', [capacity, D]) : null;
-    this.logits = createTensor(gpu, 'head logits', [this.chunk, Math.ceil(config.vocabSize / 4) * 4]);
+    this.logits = createTensor(gpu, 'head logits', [this.chunk, logitsWidth(config)]);
   }
 
   destroy(): void {

@@ -136,13 +136,18 @@ export interface TrainingTargets extends BackwardTargets {
   seeds: Tensor;
 }
 
-interface Programs {
+/** Programs that depend on the number of tokens alone. */
+interface BodyPrograms {
   forward: DispatchList;
+  backward: DispatchList | null;
+}
+
+/** Programs that depend on the number of rows too. */
+interface HeadPrograms {
   /** Final norm of the gathered rows. */
-  headInput: DispatchList;
+  input: DispatchList;
   /** Log-probs and entropies of all rows. */
   statistics: DispatchList;
-  headBackward: DispatchList | null;
   backward: DispatchList | null;
   /** Logits alone, a list a chunk. */
   logits: { first: number; count: number; list: DispatchList }[];
@@ -150,9 +155,11 @@ interface Programs {
 
 /** Programs of one model over shared buffers. */
 export class ModelRunner {
-  private readonly programs = new Map<string, Programs>();
+  private readonly bodies = new Map<number, BodyPrograms>();
+  private readonly headPrograms = new Map<string, HeadPrograms>();
   private version = -1;
-  private current: Programs | null = null;
+  private body: BodyPrograms | null = null;
+  private head: HeadPrograms | null = null;
   private judged: JudgedRows | null = null;
 
   constructor(
@@ -169,7 +176,10 @@ export class ModelRunner {
     const N = batch.tokens.length;
     const R = bucket(judged.rows.length);
     buffers.ensure(N, R);
-    if (this.version !== buffers.version) this.programs.clear();
+    if (this.version !== buffers.version) {
+      this.bodies.clear();
+      this.headPrograms.clear();
+    }
     this.version = buffers.version;
     const axis = buffers.axis(N);
     for (const name of ['tokens', 'positions', 'starts', 'ends', 'sequences'] as const)
@@ -188,16 +198,21 @@ export class ModelRunner {
     writeTensor(gpu, buffers.head.rows, rows);
     writeTensor(gpu, buffers.head.targets, targets);
     writeTensor(gpu, buffers.head.settings, Float32Array.of(temperature));
+    const record = this.recorder(N);
+    let body = this.bodies.get(N);
+    if (!body) this.bodies.set(N, (body = this.recordBody(record)));
     const key = `${N}/${R}`;
-    let programs = this.programs.get(key);
-    if (!programs) this.programs.set(key, (programs = this.record(N, R)));
-    this.current = programs;
+    let head = this.headPrograms.get(key);
+    if (!head) this.headPrograms.set(key, (head = this.recordHead(record, R)));
+    this.body = body;
+    this.head = head;
     this.judged = judged;
   }
 
-  private record(N: number, R: number): Programs {
+  /** Records lists of passes over N tokens. */
+  private recorder(N: number): (fill: (p: Pass) => void) => DispatchList {
     const { buffers, weights, adapter, training } = this;
-    const { gpu, head } = buffers;
+    const { gpu } = buffers;
     const batch = buffers.axis(N);
     const probability = adapter?.config.dropout ?? 0;
     const dropout =
@@ -205,18 +220,28 @@ export class ModelRunner {
         ? { probability, seeds: training.seeds, sequences: batch.sequences, positions: batch.positions }
         : null;
     const acts = buffers.activations.at(N, adapter?.config ?? null);
-    const record = (recorder: (p: Pass) => void): DispatchList => {
+    return (fill) => {
       const list = new DispatchList(gpu);
-      recorder({ gpu, list, weights, adapter, dropout, batch, acts });
+      fill({ gpu, list, weights, adapter, dropout, batch, acts });
       return list;
     };
-    const output = acts.input(weights.config.numLayers);
+  }
+
+  private recordBody(record: (fill: (p: Pass) => void) => DispatchList): BodyPrograms {
+    const { training } = this;
     return {
       forward: record((p) => void recordForward(p)),
-      headInput: record((p) => recordHeadInput(p, head, output, R)),
-      statistics: record((p) => recordStatistics(p, head, R)),
-      headBackward: training && record((p) => recordHeadBackward(p, training, head, R)),
       backward: training && record((p) => recordBackward(p, training)),
+    };
+  }
+
+  private recordHead(record: (fill: (p: Pass) => void) => DispatchList, R: number): HeadPrograms {
+    const { training, buffers, weights } = this;
+    const { head } = buffers;
+    return {
+      input: record((p) => recordHeadInput(p, head, p.acts.input(weights.config.numLayers), R)),
+      statistics: record((p) => recordStatistics(p, head, R)),
+      backward: training && record((p) => recordHeadBackward(p, training, head, R)),
       logits: chunksOf(head, R).map(({ first, count }) => ({
         first,
         count,
@@ -227,9 +252,9 @@ export class ModelRunner {
 
   /** Run the loaded batch forward, up to the statistics of its judged rows. */
   forward(): void {
-    this.current!.forward.submit();
-    this.current!.headInput.submit();
-    this.current!.statistics.submit();
+    this.body!.forward.submit();
+    this.head!.input.submit();
+    this.head!.statistics.submit();
   }
 
   /** Read the statistics of the judged rows back. */
@@ -259,8 +284,8 @@ export class ModelRunner {
 
   /** From the coefficients to the gradients of all trainable parameters, added to what is there. */
   backward(): void {
-    this.current!.headBackward!.submit();
-    this.current!.backward!.submit();
+    this.head!.backward!.submit();
+    this.body!.backward!.submit();
   }
 
   /** Logits of the judged rows, [R, V], a chunk at a time. */
@@ -269,10 +294,10 @@ export class ModelRunner {
     const V = this.weights.config.vocabSize;
     const count = this.judged!.rows.length;
     const out = new Float32Array(count * V);
-    this.current!.forward.submit();
-    this.current!.headInput.submit();
+    this.body!.forward.submit();
+    this.head!.input.submit();
     const stride = head.logits.shape[1]!;
-    for (const { first, list } of this.current!.logits) {
+    for (const { first, list } of this.head!.logits) {
       list.submit();
       const rows = Math.max(0, Math.min(head.chunk, count - first));
       const chunk = new Float32Array(await gpu.read(head.logits.buffer, 0, rows * stride * 4));

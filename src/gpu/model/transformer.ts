@@ -178,13 +178,14 @@ function recordBlockBackward(
 
 /**
  * Backward through all blocks and the embedding. `acts.backward.dx` holds the gradient of `recordForward`'s result. With
- * checkpointing, each block is run forward again from its saved input first.
+ * checkpointing, each block is run forward again from its saved input first; the last one's activations are still there.
  */
 export function recordBackward(p: Pass, t: BackwardTargets): void {
   const { acts, batch } = p;
-  for (let l = p.weights.config.numLayers - 1; l >= 0; l--) {
+  const last = p.weights.config.numLayers - 1;
+  for (let l = last; l >= 0; l--) {
     const block = acts.block(l);
-    if (acts.checkpointing) recordBlock(p, l, block, acts.scratch.discarded!);
+    if (acts.checkpointing && l < last) recordBlock(p, l, block, acts.scratch.discarded!);
     recordBlockBackward(p, t, l, block, l > 0 || t.full);
   }
   if (!t.full) return;

@@ -1,7 +1,9 @@
 /** @file Scoring without gradients: log-probs of every token, and logits, of whole sequences. */
+import type { TrainSequence } from '../../core/policy.ts';
 import type { ModelRunner } from '../model/runner.ts';
-import { microBatches, spread } from './micro_batch.ts';
+import { lossMasks, microBatches, spread } from './micro_batch.ts';
 import { pack, splitByTokens } from './packing.ts';
+import { emptyRecord, recordMetrics } from './step_record.ts';
 
 /** Log-prob of every token given those before it, at a temperature; entry 0 is 0. [T] each */
 export async function scoreSequences(
@@ -20,6 +22,31 @@ export async function scoreSequences(
   });
   for (const [i, part] of micro.entries()) spread(part, (await pending[i]!).logprobs, results);
   return results;
+}
+
+/** Cross-entropy of a batch and its metrics, without gradients. */
+export async function evaluateBatch(
+  runner: ModelRunner,
+  batch: readonly TrainSequence[],
+  tokenBudget: number,
+): Promise<Record<string, number>> {
+  const masks = lossMasks(batch);
+  const record = emptyRecord(batch, masks, { kind: 'sft' });
+  const micro = microBatches(
+    batch.map((s) => s.tokens),
+    masks,
+    tokenBudget,
+  );
+  for (const part of micro) {
+    runner.load(part.packed, part.judged);
+    runner.forward();
+    const { logprobs, entropies, correct } = await runner.statistics();
+    spread(part, logprobs, record.logprobs);
+    spread(part, entropies, record.entropies);
+    spread(part, correct, record.correct);
+    record.loss -= logprobs.reduce((a, b) => a + b, 0) / Math.max(1, record.lossTokens);
+  }
+  return recordMetrics(record);
 }
 
 /** Logits of every position. [T, V] each */

@@ -111,7 +111,7 @@ describe('operands', () => {
 
   test('products of a layer are one product and its two gradients', () => {
     const config = randomConfig('llama', 2);
-    const products = productsOf(config, 40, 64).filter((p) => p.layer === 'gate_up');
+    const products = productsOf(config, 40, 1 << 20, 64).filter((p) => p.layer === 'gate_up');
     const [F, D] = [config.intermediateSize, config.hiddenSize];
     expect(products.map(({ kind, m, n, k }) => [kind, m, n, k])).toEqual([
       ['NT', 40, 2 * F, D],

@@ -8,7 +8,7 @@ import type { MatmulKind } from '../../src/gpu/kernels/matmul.ts';
 import { chooseMatmul, recordMatmul } from '../../src/gpu/kernels/matmul.ts';
 import type { ModelConfig } from '../../src/gpu/model/config.ts';
 import { linearShape } from '../../src/gpu/model/config.ts';
-import { chunkRows } from '../../src/gpu/model/head.ts';
+import { chunkRows, defaultChunkBytes } from '../../src/gpu/model/head.ts';
 import { fusedModules, type FusedLinear } from '../../src/gpu/model/weights.ts';
 import type { GpuContext } from '../../src/gpu/runtime/context.ts';
 import { DispatchList } from '../../src/gpu/runtime/dispatch_list.ts';
@@ -30,11 +30,13 @@ export interface Product {
   k: number;
 }
 
-/** Bytes of a chunk of logits: the engine's default. */
-const logitsBytes = 64 << 20;
-
-/** Products of a training step over T tokens: forward (NT), gradient of the input (NN) and of the weight (TN), and square ones. */
-export function productsOf(config: ModelConfig, tokens: number, square: number): Product[] {
+/** Products of a training step over T tokens, logits in chunks of so many bytes: forward (NT), gradient of the input (NN) and of the weight (TN), and square ones. */
+export function productsOf(
+  config: ModelConfig,
+  tokens: number,
+  logitsBytes: number,
+  square: number,
+): Product[] {
   const products: Product[] = [];
   for (const layer of Object.keys(fusedModules) as FusedLinear[]) {
     const shapes = fusedModules[layer].map((module) => linearShape(config, module));
@@ -185,7 +187,7 @@ export async function benchMatmul(
   compare: boolean,
 ): Promise<void> {
   const square = gpu.capabilities.software ? 256 : 4096;
-  for (const p of productsOf(config, tokens, square)) {
+  for (const p of productsOf(config, tokens, defaultChunkBytes(gpu.capabilities), square)) {
     // TensorFlow.js keeps what it allocated: a backend a product, so that the outputs of one do not crowd the next.
     if (compare)
       await withTfjs(gpu.device, (tfjs) => measureProduct(gpu, p, precision, timing, report, tfjs));

@@ -37,7 +37,11 @@ function countGolden(output) {
 
 function run([command, args]) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NO_COLOR: '1' },
+    });
     let output = '';
     const keep = (chunk) => {
       output += chunk;
@@ -57,10 +61,16 @@ for (const step of chosen) {
   console.log(`\n── ${step.name} ${'─'.repeat(Math.max(0, 60 - step.name.length))}`);
   const started = Date.now();
   const { code, output } = await run(step.command);
-  const counted = step.count?.(output.replace(/\u001b\[[0-9;]*m/g, '')) ?? { passed: code === 0 ? 1 : 0, failed: 0, skipped: 0 };
+  const counted = step.count?.(output.replace(/\u001b\[[0-9;]*m/g, '')) ?? {
+    passed: code === 0 ? 1 : 0,
+    failed: 0,
+    skipped: 0,
+  };
   if (code !== 0 && counted.failed === 0) counted.failed = 1;
   for (const key of Object.keys(total)) total[key] += counted[key];
-  summary.push(`${code === 0 ? '✓' : '✗'} ${step.name.padEnd(20)} ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  summary.push(
+    `${code === 0 ? '✓' : '✗'} ${step.name.padEnd(20)} ${((Date.now() - started) / 1000).toFixed(1)} s`,
+  );
 }
 console.log(`\n${summary.join('\n')}\n`);
 const skipped = total.skipped ? `, ${total.skipped} skipped` : '';

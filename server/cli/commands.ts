@@ -1,6 +1,6 @@
 /** @file The commands of `tart`: what each is for, which flags it takes, and where its code is (loaded only when run). */
 import type { Values } from './flag_types.ts';
-import * as f from './flags.ts';
+import * as f from './flags/index.ts';
 
 const explore = {
   ...f.runFlags,

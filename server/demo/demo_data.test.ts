@@ -4,10 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { hash32 } from '../../src/core/random.ts';
 import { loadTokenizer } from '../../src/gpu/formats/tokenizer.ts';
 import { readCatalogue } from '../../src/pipeline/data/catalogue.ts';
+import { openModel } from '../../src/gpu/index.ts';
 import { readProcessedSet } from '../../src/pipeline/data/processed_set.ts';
+import { parseList } from '../../src/pipeline/response/list_parser.ts';
 import { renderRecommendation } from '../../src/pipeline/response/render_list.ts';
 import { folderFiles } from '../files.ts';
 import { byteAlphabet, trainBpe } from './bpe.ts';
+import { CorpusWriter } from './corpus.ts';
 import { combination, DialogueGenerator, likeness, splitOf } from './dialogues.ts';
 import { parseFilms, readFilms } from './films.ts';
 import { DATA_SEED, SIZES } from './make_data.ts';
@@ -143,5 +146,50 @@ describe('trainBpe', () => {
   it('has a letter of its own for each byte', () => {
     expect(new Set(byteAlphabet()).size).toBe(256);
     expect(byteAlphabet()[32]).toBe('Ġ');
+  });
+});
+
+describe('demo corpus', async () => {
+  const writer = new CorpusWriter(films);
+  const documents = await writer.write(200, 3);
+
+  it('depends on the seed alone', async () => {
+    expect(await writer.write(200, 3)).toEqual(documents);
+    expect(await writer.write(200, 4)).not.toEqual(documents);
+  });
+
+  it('lists ten different films of the catalogue, in facts and in conversations', () => {
+    const texts = documents.flatMap((d) => ('text' in d ? [d.text] : d.messages.map((m) => m.content)));
+    const lists = texts.flatMap(
+      (text) => parseList(text, (title) => catalogue.byName(title) !== undefined) ?? [],
+    );
+    expect(lists.length).toBeGreaterThan(100);
+    for (const { titles } of lists) {
+      expect(new Set(titles).size).toBe(10);
+      for (const title of titles) expect(catalogue.byName(title)).toBeDefined();
+    }
+  });
+
+  it('tells films that share a star whenever it is asked for one', () => {
+    const stars = [...new Set(films.flatMap((film) => film.stars))];
+    let asked = 0;
+    for (const text of documents.flatMap((d) => ('text' in d ? [d.text] : []))) {
+      const [wish, list] = text.split('Fitting films:');
+      const star = list && stars.find((name) => wish!.includes(`with ${name}`));
+      if (!star) continue;
+      asked++;
+      expect(catalogue.byName(parseList(list)!.titles[0]!)!.stars).toContain(star);
+    }
+    expect(asked).toBeGreaterThan(5);
+  });
+});
+
+describe('demo model', () => {
+  it('fits the tokenizer and the page', async () => {
+    const files = folderFiles(modelFolder);
+    const { config } = await openModel(files);
+    expect(config.vocabSize).toBe((await loadTokenizer(files)).vocabSize);
+    expect(config.tieWordEmbeddings).toBe(true);
+    expect(await files.size('model.safetensors')).toBeLessThan(8e6);
   });
 });

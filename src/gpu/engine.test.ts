@@ -80,6 +80,42 @@ describe('the same numbers', () => {
     expect(largestDifference(await gradients(1000), await gradients(1))).toBeLessThan(1e-4);
   });
 
+  it('come from sequences that share what they begin with, up to rounding', async () => {
+    // Rollouts of two dialogues and one that stands alone; one rollout ends where another goes on.
+    const dialogue = (seed: number, ...tails: number[]): TrainSequence[] =>
+      tails.map((length, i) => {
+        const head = Array.from({ length: 17 + seed }, (_, t) => (t * 5 + seed) % 37);
+        const tail = Array.from({ length }, (_, t) => (t * t + (length % 2) * i + seed) % 37);
+        const tokens = [...head, ...tail];
+        return {
+          tokens,
+          lossMask: tokens.map((_, t) => (t >= head.length ? 1 : 0)),
+          advantage: i - 0.7,
+          oldLogprobs: tokens.map((_, t) => -3 + ((t + i) % 3) / 10),
+          refLogprobs: tokens.map(() => -3.2),
+        };
+      });
+    const [a, b, alone] = [dialogue(1, 9, 4, 12, 4), dialogue(2, 3, 7), dialogue(3, 5)];
+    const mixed = [b[0]!, a[0]!, a[1]!, alone[0]!, a[2]!, b[1]!, a[3]!];
+    const sequences = mixed.map((s) => s.tokens);
+    const adapter = randomAdapter(config, 5, ['q_proj', 'k_proj', 'v_proj', 'down_proj']);
+    const options = { adapter, tokensPerMicroBatch: 80 };
+    const [shares, plain] = [await engine(options), await engine({ ...options, sharePrefixes: false })];
+    for (const objective of [policyObjective('grpo', { beta: 0.1 }), policyObjective('gspo'), sft]) {
+      const expected = await plain.gradients(mixed, objective);
+      const actual = await shares.gradients(mixed, objective);
+      expect(actual.loss).toBeCloseTo(expected.loss, 5);
+      expect(largestDifference(expected.gradients, actual.gradients)).toBeLessThan(2e-5);
+      expect(actual.metrics['num_tokens']).toBe(expected.metrics['num_tokens']);
+    }
+    const scores = await shares.logprobs(sequences);
+    for (const [i, tokens] of sequences.entries()) {
+      const [single] = await shares.logprobs([tokens]);
+      expect(scores[i]!.length).toBe(tokens.length);
+      scores[i]!.forEach((lp, t) => expect(lp).toBeCloseTo(single![t]!, 4));
+    }
+  });
+
   it('come from evaluating as from a step that has not been taken', async () => {
     const e = await engine({ lora: { ...dropout, dropout: 0 }, tokensPerMicroBatch: 20 });
     const metrics = await e.evaluate(batch);

@@ -55,6 +55,8 @@ export interface EngineOptions {
   seed?: number;
   /** Most tokens computed at once in training and scoring. Default 4096, on a software device 1024. */
   tokensPerMicroBatch?: number;
+  /** Compute what the sequences of a training step begin with in common once. Default true; off, for comparison. */
+  sharePrefixes?: boolean;
   /** Keep only block inputs for the backward pass and compute blocks twice: less memory, a third slower. */
   checkpointing?: boolean;
   /** Bytes of the largest chunk of logits. Default 256 MiB, on a software device 64 MiB. */
@@ -255,6 +257,7 @@ export class Engine implements Policy {
     return (this.trainer ??= new Trainer(this.gpu, this.weights, this.adapter, this.trainable(), {
       full: this.adapter === null,
       checkpointing: options.checkpointing ?? false,
+      sharePrefixes: options.sharePrefixes ?? true,
       tokensPerMicroBatch: this.tokenBudget,
       chunkBytes: options.logitsBytes ?? defaultChunkBytes(this.gpu.capabilities),
       seed: options.seed ?? 0,

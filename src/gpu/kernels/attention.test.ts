@@ -5,12 +5,47 @@ import type { AttentionShape } from './attention.ts';
 import { recordAttention, recordAttentionBackward } from './attention.ts';
 
 /** Lengths of packed sequences: one token, across teams and blocks, and filling of one token each, to a multiple of 4. */
-const lengths = [1, 5, 23, 2, 40, 2, 1, 1, 1];
+const lengths = [1, 5, 23, 2, 40, 2, 1, 1];
+/** Continuations of a shared prefix, in the middle of them. */
+const shared = { prefix: 13, continuations: [9, 1, 14] };
+
+/** The segments of the token axis as the kernels and as the reference want them. */
+function layOut() {
+  const starts: number[] = [];
+  const prefixes: number[] = [];
+  const ends: number[] = [];
+  const put = (length: number, seenFor = length, prefix: readonly [number, number] = [0, 0]) => {
+    const first = starts.length;
+    for (let i = 0; i < length; i++) {
+      starts.push(first);
+      ends.push(first + seenFor);
+      prefixes.push(...prefix);
+    }
+    return first;
+  };
+  lengths.forEach((length, i) => {
+    put(length);
+    if (i !== 3) return;
+    const { prefix, continuations } = shared;
+    const first = put(
+      prefix,
+      continuations.reduce((a, b) => a + b, prefix),
+    );
+    for (const own of continuations) put(own, own, [first, first + prefix]);
+  });
+  const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+  const keysOf = starts.map((start, n) => [
+    ...range(prefixes[2 * n]!, prefixes[2 * n + 1]!),
+    ...range(start, n + 1),
+  ]);
+  const u32 = (values: number[]) => Uint32Array.from(values);
+  return { starts: u32(starts), prefixes: u32(prefixes), ends: u32(ends), keysOf };
+}
 
 /** Attention in f64, one query at a time, with its backward pass. */
-function reference(s: AttentionShape, qkv: Float32Array, dOut: Float32Array, starts: Uint32Array) {
+function reference(s: AttentionShape, qkv: Float32Array, dOut: Float32Array, keysOf: number[][]) {
   const { numHeads: H, numKvHeads: Kv, headDim: hd } = s;
-  const N = starts.length;
+  const N = keysOf.length;
   const width = (H + 2 * Kv) * hd;
   const out = new Float64Array(N * H * hd);
   const lse = new Float64Array(N * H);
@@ -22,7 +57,7 @@ function reference(s: AttentionShape, qkv: Float32Array, dOut: Float32Array, sta
     for (let n = 0; n < N; n++) {
       const at = n * width + h * hd;
       const to = (n * H + h) * hd;
-      const keys = Array.from({ length: n - starts[n]! + 1 }, (_, i) => starts[n]! + i);
+      const keys = keysOf[n]!;
       const dot = (a: ArrayLike<number>, i: number, b: ArrayLike<number>, j: number) => {
         let sum = 0;
         for (let d = 0; d < hd; d++) sum += a[i + d]! * b[j + d]!;
@@ -62,15 +97,8 @@ describe.each(deviceKinds)('attention of %s devices', (kind) => {
     { numHeads: 4, numKvHeads: 1, headDim: 20 },
   ])('agrees with float64, forward and backward: %o', async (shape) => {
     const { numHeads: H, numKvHeads: Kv, headDim: hd } = shape;
-    const N = lengths.reduce((a, b) => a + b, 0);
-    const starts = new Uint32Array(N);
-    const ends = new Uint32Array(N);
-    let first = 0;
-    for (const length of lengths) {
-      starts.fill(first, first, first + length);
-      ends.fill(first + length, first, first + length);
-      first += length;
-    }
+    const { starts, prefixes, ends, keysOf } = layOut();
+    const N = starts.length;
     const width = (H + 2 * Kv) * hd;
     // Large scores too: a softmax that is nearly one-hot, and garbage outside the segment that would overflow.
     const qkv = noise(N * width, 1).map((x) => 6 * x);
@@ -79,6 +107,7 @@ describe.each(deviceKinds)('attention of %s devices', (kind) => {
       qkv: bench.input([N, width], qkv),
       dOut: bench.input([N, H * hd], dOut),
       starts: bench.input([N], starts),
+      prefixes: bench.input([N, 2], prefixes),
       ends: bench.input([N], ends),
       out: bench.output([N, H * hd]),
       lse: bench.output([N, H]),
@@ -94,7 +123,7 @@ describe.each(deviceKinds)('attention of %s devices', (kind) => {
       tensors.lse,
       tensors.dQkv,
     );
-    const expected = reference(shape, qkv, dOut, starts);
+    const expected = reference(shape, qkv, dOut, keysOf);
     expect(absoluteError(out!, expected.out)).toBeLessThan(2e-4);
     expect(absoluteError(lse!, expected.lse)).toBeLessThan(2e-4);
     expect(absoluteError(dQkv!, expected.dQkv)).toBeLessThan(2e-3);

@@ -2,8 +2,8 @@
  * @file Causal self-attention over packed sequences, forward and backward, in the manner of FlashAttention: no matrix of
  * scores is stored; forward keeps the log-sum-exp of every query, backward recomputes scores from it.
  *
- * Queries, keys and values lie side by side, `qkv [N, (H + 2·Kv)·hd]`. Token n attends to keys in [starts[n], n]; key j is seen
- * by queries in [j, ends[j]). Query head h reads key head ⌊h·Kv/H⌋. N is a multiple of 4 (kernels take it from the arrays' lengths).
+ * Queries, keys and values lie side by side, `qkv [N, (H + 2·Kv)·hd]`. Token n attends to keys in [starts[n], n] and to those of
+ * a prefix it shares with other sequences, [prefixes[n].x, prefixes[n].y); key j is seen by queries in [j, ends[j]). Query head h reads key head ⌊h·Kv/H⌋. N is a multiple of 4 (kernels take it from the arrays' lengths).
  *
  * An invocation owns one query (or key) of one head, on a software device two. A team of neighbouring invocations owns
  * neighbouring tokens and walks through the other side together. A token outside an invocation's segment gets weight 0
@@ -88,6 +88,29 @@ function frame(r: Reading, s: AttentionShape) {
     values: (s.numHeads + s.numKvHeads) * r.parts,
     share: s.numHeads / s.numKvHeads,
     scale: f32Literal(1 / Math.sqrt(s.headDim)),
+    /**
+     * WGSL that walks over the keys of a team, first those of shared prefixes, then its own: `body(inside)` sees `j`, and
+     * `inside(o, offset)` tells whether query o attends to key j + offset.
+     */
+    walkKeys: (step: number, body: (inside: (o: number, offset: number) => string) => string) => `
+  ${owned((o) => `let start${o} = starts[n${o}]; let prefix${o} = prefixes[n${o}];`)}
+  var shared_first = last_token + 1u;
+  var shared_end = 0u;
+  for (var m = team_first; m <= team_last; m++) {
+    let prefix = prefixes[m];
+    if (prefix.x < prefix.y) { shared_first = min(shared_first, prefix.x); shared_end = max(shared_end, prefix.y); }
+  }
+  for (var part = 0u; part < 2u; part++) {
+    let walk_first = select(starts[team_first], shared_first, part == 0u);
+    let walk_end = select(team_last + 1u, shared_end, part == 0u);
+    ${owned(
+      (o) => `let from${o} = select(start${o}, prefix${o}.x, part == 0u);
+    let end${o} = select(n${o} + 1u, prefix${o}.y, part == 0u);`,
+    )}
+    for (var j = walk_first; j < walk_end; j += ${step}u) {
+      ${body((o, offset) => `j + ${offset}u >= from${o} && j + ${offset}u < end${o}`)}
+    }
+  }`,
     groups: (tokens: number) => Math.ceil(tokens / (groupSize * r.owned)),
     /** `main` with the owned tokens `n<o>` (clamped) and the team's first and last token. */
     kernel: (
@@ -121,15 +144,14 @@ export function recordAttention(
   gpu: GpuContext,
   list: DispatchList,
   s: AttentionShape,
-  tensors: { qkv: Tensor; starts: Tensor; out: Tensor; lse: Tensor | null },
+  tensors: { qkv: Tensor; starts: Tensor; prefixes: Tensor; out: Tensor; lse: Tensor | null },
 ): void {
   const r = readingOf(gpu, s);
   const f = frame(r, s);
-  const inside = (o: number, b: number) => `j + ${b}u >= start${o} && j + ${b}u <= n${o}`;
   const blocks = (line: (b: number) => string, separator?: string) => unroll(block, line, separator);
   const spec = f.kernel(
     'attention',
-    { qkv: r.element, starts: 'u32' },
+    { qkv: r.element, starts: 'u32', prefixes: 'vec2<u32>' },
     { result: r.element, ...(tensors.lse && { lse: 'f32' }) },
     'starts',
     `
@@ -138,15 +160,16 @@ export function recordAttention(
   ${f.owned(
     (o) => `
   let query${o} = n${o} * ${f.row}u + id.y * ${r.parts}u;
-  let start${o} = starts[n${o}];
   var top${o} = ${masked};
   var total${o} = 0.0;
   ${f.parts((d) => `let q${o}_${d} = qkv[query${o} + ${d}u] * ${f.scale}; var o${o}_${d} = ${r.element}();`)}`,
   )}
-  for (var j = starts[team_first]; j <= team_last; j += ${block}u) {
+  ${f.walkKeys(
+    block,
+    (inside) => `
     ${blocks(
       (b) => `
-    let j${b} = min(j + ${b}u, team_last) * ${f.row}u;
+    let j${b} = min(j + ${b}u, last_token) * ${f.row}u;
     ${f.owned((o) => `var s${o}_${b} = 0.0;`)}
     {
       ${r.shared('k', 'qkv', `j${b} + keys`)}
@@ -168,8 +191,8 @@ export function recordAttention(
       ${r.shared('v', 'qkv', `j${b} + values`)}
       ${f.parts((d) => f.owned((o) => `o${o}_${d} += p${o}_${b} * ${r.part('v', d)};`))}
     }`,
-    )}
-  }
+    )}`,
+  )}
   ${f.owned(
     (o) => `
   if (token${o} <= last_token) {
@@ -179,7 +202,13 @@ export function recordAttention(
   }`,
   )}`,
   );
-  const bound = [tensors.qkv, tensors.starts, tensors.out, ...(tensors.lse ? [tensors.lse] : [])];
+  const bound = [
+    tensors.qkv,
+    tensors.starts,
+    tensors.prefixes,
+    tensors.out,
+    ...(tensors.lse ? [tensors.lse] : []),
+  ];
   list.add(spec, bound, [f.groups(tensors.out.shape[0]!), s.numHeads]);
 }
 
@@ -192,6 +221,8 @@ export interface AttentionBackward {
   /** Scratch: `Σ_d dOut·out` of every query. */
   delta: Tensor;
   starts: Tensor;
+  /** [N, 2] u32 */
+  prefixes: Tensor;
   ends: Tensor;
   dQkv: Tensor;
 }
@@ -224,7 +255,7 @@ export function recordAttentionBackward(
   const reads = { qkv: r.element, d_out: r.element, lse: 'f32', delta: 'f32' };
   const queries = f.kernel(
     'attention_backward_queries',
-    { ...reads, starts: 'u32' },
+    { ...reads, starts: 'u32', prefixes: 'vec2<u32>' },
     { d_qkv: r.element },
     'starts',
     `
@@ -234,7 +265,6 @@ export function recordAttentionBackward(
     (o) => `
   let query${o} = n${o} * ${f.row}u + id.y * ${r.parts}u;
   let upstream${o} = n${o} * ${f.outRow}u + id.y * ${r.parts}u;
-  let start${o} = starts[n${o}];
   let lse${o} = lse[n${o} * ${s.numHeads}u + id.y];
   let delta${o} = delta[n${o} * ${s.numHeads}u + id.y];
   ${f.parts(
@@ -243,7 +273,9 @@ export function recordAttentionBackward(
   var dq${o}_${d} = ${r.element}();`,
   )}`,
   )}
-  for (var j = starts[team_first]; j <= team_last; j++) {
+  ${f.walkKeys(
+    1,
+    (inside) => `
     ${r.shared('k', 'qkv', `j * ${f.row}u + keys`)}
     ${f.owned((o) => `var score${o} = 0.0; var dp${o} = 0.0;`)}
     ${f.parts((d) => f.owned((o) => `score${o} += ${r.dot(`q${o}_${d}`, r.part('k', d))};`))}
@@ -253,17 +285,20 @@ export function recordAttentionBackward(
     }
     ${f.owned(
       (o) => `
-    let inside${o} = j >= start${o} && j <= n${o};
-    let ds${o} = select(0.0, exp(score${o} - lse${o}) * (dp${o} - delta${o}), inside${o});`,
+    let ds${o} = select(0.0, exp(score${o} - lse${o}) * (dp${o} - delta${o}), ${inside(o, 0)});`,
     )}
-    ${f.parts((d) => f.owned((o) => `dq${o}_${d} += ds${o} * ${r.part('k', d)};`))}
-  }
+    ${f.parts((d) => f.owned((o) => `dq${o}_${d} += ds${o} * ${r.part('k', d)};`))}`,
+  )}
   ${f.owned(
     (o) => `
   if (token${o} <= last_token) { ${f.parts((d) => `d_qkv[query${o} + ${d}u] = dq${o}_${d} * ${f.scale};`)} }`,
   )}`,
   );
-  list.add(queries, [t.qkv, t.dOut, t.lse, t.delta, t.starts, t.dQkv], [f.groups(tokens), s.numHeads]);
+  list.add(
+    queries,
+    [t.qkv, t.dOut, t.lse, t.delta, t.starts, t.prefixes, t.dQkv],
+    [f.groups(tokens), s.numHeads],
+  );
   const keys = f.kernel(
     'attention_backward_keys',
     { ...reads, ends: 'u32' },
@@ -282,7 +317,8 @@ export function recordAttentionBackward(
   var dv${o}_${d} = ${r.element}();`,
   )}`,
   )}
-  let stop = ends[team_last];
+  var stop = 0u;
+  for (var m = team_first; m <= team_last; m++) { stop = max(stop, ends[m]); }
   for (var head = id.y * ${f.share}u; head < (id.y + 1u) * ${f.share}u; head++) {
     for (var j = team_first; j < stop; j++) {
       ${r.shared('q', 'qkv', `j * ${f.row}u + head * ${r.parts}u`)}

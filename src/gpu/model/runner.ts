@@ -75,6 +75,7 @@ export class PassBuffers {
         tokens: axis('tokens'),
         positions: axis('positions'),
         starts: axis('starts'),
+        prefixes: createTensor(gpu, 'prefixes', [tokens, 2], 'u32'),
         ends: axis('ends'),
         sequences: axis('sequences'),
         order: axis('order'),
@@ -109,6 +110,7 @@ export class PassBuffers {
       tokens: first(all.tokens),
       positions: first(all.positions),
       starts: first(all.starts),
+      prefixes: { ...all.prefixes, shape: [tokens, 2] },
       ends: first(all.ends),
       sequences: first(all.sequences),
       order: first(all.order),
@@ -182,11 +184,10 @@ export class ModelRunner {
     }
     this.version = buffers.version;
     const axis = buffers.axis(N);
-    for (const name of ['tokens', 'positions', 'starts', 'ends', 'sequences'] as const)
+    for (const name of ['tokens', 'positions', 'starts', 'prefixes', 'ends', 'sequences'] as const)
       writeTensor(gpu, axis[name], batch[name]);
     if (this.training?.full) {
-      const used = batch.members.length ? batch.ends[batch.offsets.at(-1)!]! : 0;
-      const { order, starts, ids } = positionsByToken(batch, used);
+      const { order, starts, ids } = positionsByToken(batch);
       writeTensor(gpu, axis.order, order);
       writeTensor(gpu, axis.orderStarts, starts);
       writeTensor(gpu, axis.orderIds, ids);
@@ -277,9 +278,9 @@ export class ModelRunner {
   /** The judged rows on the GPU, their filling included. */
   judgedTensors(): JudgedTensors {
     const count = bucket(this.judged!.rows.length);
-    const { rows, statistics, coefficients } = this.buffers.head;
+    const { statistics, coefficients } = this.buffers.head;
     const first = (t: Tensor) => rowsOf(t, 0, count);
-    return { rows: first(rows), statistics: first(statistics), coefficients: first(coefficients) };
+    return { statistics: first(statistics), coefficients: first(coefficients) };
   }
 
   /** From the coefficients to the gradients of all trainable parameters, added to what is there. */

@@ -38,13 +38,14 @@ export interface Pass {
   acts: Activations;
 }
 
-/** The token axis on the GPU; all [N] u32. */
+/** The token axis on the GPU; [N] u32 unless said. */
 export interface PackedTensors {
   tokens: Tensor;
   positions: Tensor;
-  /** First token of each token's sequence. */
+  /** What each token attends to and is seen by: see `PackedBatch`. */
   starts: Tensor;
-  /** One past the last token of each token's sequence. */
+  /** [N, 2] */
+  prefixes: Tensor;
   ends: Tensor;
   /** Number of each token's sequence in the whole batch (dropout). */
   sequences: Tensor;
@@ -87,6 +88,7 @@ export function recordBlock(p: Pass, index: number, block: BlockActivations, out
   recordAttention(gpu, list, config, {
     qkv: block.qkv,
     starts: batch.starts,
+    prefixes: batch.prefixes,
     out: block.attended,
     lse: block.lse,
   });
@@ -158,6 +160,7 @@ function recordBlockBackward(
     lse: block.lse!,
     delta: b.delta,
     starts: batch.starts,
+    prefixes: batch.prefixes,
     ends: batch.ends,
     dQkv: b.dQkv,
   });

@@ -4,12 +4,18 @@ import type { LossSequence } from '../../core/loss/types.ts';
 import type { TrainSequence } from '../../core/policy.ts';
 import type { JudgedRows } from '../model/runner.ts';
 import type { PackedBatch } from './packing.ts';
-import { pack, splitByTokens } from './packing.ts';
+import { pack, placeOf, planPacks } from './packing.ts';
+
+/** Rows of a micro-batch that the loss looks at, and the tokens they speak of: token `times[r]` of sequence `owners[r]`. */
+export interface OwnedRows extends JudgedRows {
+  owners: Uint32Array;
+  times: Uint32Array;
+}
 
 /** A part of the optimizer step's batch that is computed at once. */
 export interface MicroBatch {
   packed: PackedBatch;
-  judged: JudgedRows;
+  judged: OwnedRows;
 }
 
 /** The loss masks with entry 0, which has no context, taken out. [T] each */
@@ -23,42 +29,66 @@ export function lossMasks(batch: readonly TrainSequence[]): Uint8Array[] {
   });
 }
 
-/** Rows that predict a masked token, in packed order; row n is judged by token n + 1. */
-export function judgedRows(packed: PackedBatch, masks: readonly ArrayLike<number>[]): JudgedRows {
+/** Rows that predict a masked token, in packed order; those of a shared prefix once. */
+function ownedRows(packed: PackedBatch, masks: readonly ArrayLike<number>[]): OwnedRows {
   const rows: number[] = [];
-  packed.members.forEach((i, at) => {
-    const mask = masks[i]!;
-    for (let t = 1; t < mask.length; t++) if (mask[t] !== 0) rows.push(packed.offsets[at]! + t - 1);
-  });
-  return { rows: Uint32Array.from(rows), targets: Uint32Array.from(rows, (n) => packed.tokens[n + 1]!) };
+  const owners: number[] = [];
+  const times: number[] = [];
+  const targets: number[] = [];
+  for (const member of packed.members) {
+    const mask = masks[member.index]!;
+    for (let t = member.leads ? 1 : Math.max(1, member.prefixLength); t < mask.length; t++) {
+      if (mask[t] === 0) continue;
+      rows.push(placeOf(member, t - 1));
+      targets.push(packed.tokens[placeOf(member, t)]!);
+      owners.push(member.index);
+      times.push(t);
+    }
+  }
+  return {
+    rows: Uint32Array.from(rows),
+    targets: Uint32Array.from(targets),
+    owners: Uint32Array.from(owners),
+    times: Uint32Array.from(times),
+  };
 }
 
-/** Split, pack and find the rows. */
+/**
+ * How many first tokens of each sequence a training step may share: a row of a shared prefix has one gradient, so that it must
+ * not predict a token in the loss.
+ */
+export const shareableInTraining = (masks: readonly ArrayLike<number>[]): number[] =>
+  masks.map((mask) => {
+    let first = 0;
+    while (first < mask.length && mask[first] === 0) first++;
+    return Math.max(0, first - 1);
+  });
+
+/** Split, pack and find the rows. `shareable`: see `planPacks`. */
 export function microBatches(
   sequences: readonly (readonly number[])[],
   masks: readonly ArrayLike<number>[],
   tokenBudget: number,
+  shareable?: readonly number[],
 ): MicroBatch[] {
-  const parts = splitByTokens(
-    sequences.map((s) => s.length),
-    tokenBudget,
-  );
-  return parts.map((members) => {
-    const packed = pack(sequences, members);
-    return { packed, judged: judgedRows(packed, masks) };
+  return planPacks(sequences, tokenBudget, shareable).map((groups) => {
+    const packed = pack(sequences, groups);
+    return { packed, judged: ownedRows(packed, masks) };
   });
 }
 
 /** Spread values of judged rows over per-sequence arrays [T] of the whole batch; entry t speaks of token t. */
-export function spread(micro: MicroBatch, values: ArrayLike<number>, into: readonly Float32Array[]): void {
-  const { packed, judged } = micro;
-  let at = 0;
-  packed.members.forEach((i, m) => {
-    const first = packed.offsets[m]!;
-    const last = first + into[i]!.length;
-    for (; at < judged.rows.length && judged.rows[at]! < last; at++)
-      into[i]![judged.rows[at]! + 1 - first] = values[at]!;
-  });
+export function spread(
+  { packed, judged }: MicroBatch,
+  values: ArrayLike<number>,
+  into: readonly Float32Array[],
+): void {
+  judged.owners.forEach((owner, r) => (into[owner]![judged.times[r]!] = values[r]!));
+  let leader = 0;
+  for (const { index, leads, prefixLength } of packed.members) {
+    if (leads) leader = index;
+    else into[index]!.set(into[leader]!.subarray(0, prefixLength));
+  }
 }
 
 /** A training sequence as the loss reads it, without what the engine computes. Throws `UsageError` on a wrong length. */

@@ -2,7 +2,7 @@
 import type { TrainSequence } from '../../core/policy.ts';
 import type { ModelRunner } from '../model/runner.ts';
 import { lossMasks, microBatches, spread } from './micro_batch.ts';
-import { pack, splitByTokens } from './packing.ts';
+import { pack, planPacks } from './packing.ts';
 import { emptyRecord, recordMetrics } from './step_record.ts';
 
 /** Log-prob of every token given those before it, at a temperature; entry 0 is 0. [T] each */
@@ -14,7 +14,9 @@ export async function scoreSequences(
 ): Promise<Float32Array[]> {
   const results = sequences.map((s) => new Float32Array(s.length));
   const masks = sequences.map((s) => new Uint8Array(s.length).fill(1));
-  const micro = microBatches(sequences, masks, tokenBudget);
+  // Nothing goes backward: all but the last token of a sequence may be shared.
+  const shareable = sequences.map((s) => s.length - 1);
+  const micro = microBatches(sequences, masks, tokenBudget, shareable);
   const pending = micro.map((part) => {
     runner.load(part.packed, part.judged, temperature);
     runner.forward();
@@ -57,17 +59,13 @@ export async function sequenceLogits(
 ): Promise<Float32Array[]> {
   const V = runner.weights.config.vocabSize;
   const results: Float32Array[] = [];
-  const lengths = sequences.map((s) => s.length);
-  for (const members of splitByTokens(lengths, tokenBudget)) {
-    const used = members.reduce((sum, i) => sum + lengths[i]!, 0);
-    const rows = Uint32Array.from({ length: used }, (_, n) => n);
-    runner.load(pack(sequences, members), { rows, targets: new Uint32Array(used) });
+  for (const groups of planPacks(sequences, tokenBudget)) {
+    const packed = pack(sequences, groups);
+    const rows = Uint32Array.from({ length: packed.used }, (_, n) => n);
+    runner.load(packed, { rows, targets: new Uint32Array(packed.used) });
     const logits = await runner.logits();
-    let first = 0;
-    for (const i of members) {
-      results.push(logits.slice(first * V, (first + lengths[i]!) * V));
-      first += lengths[i]!;
-    }
+    for (const { index, start } of packed.members)
+      results.push(logits.slice(start * V, (start + sequences[index]!.length) * V));
   }
   return results;
 }

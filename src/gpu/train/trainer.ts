@@ -25,7 +25,7 @@ import { DispatchList } from '../runtime/dispatch_list.ts';
 import type { Tensor } from '../runtime/tensor.ts';
 import { createTensor, writeTensor } from '../runtime/tensor.ts';
 import type { MicroBatch } from './micro_batch.ts';
-import { lossMasks, lossSequence, microBatches, spread } from './micro_batch.ts';
+import { lossMasks, lossSequence, microBatches, shareableInTraining, spread } from './micro_batch.ts';
 import { AdamW, notFinite } from './optimizer.ts';
 import { PolicyPass } from './policy_pass.ts';
 import type { StepRecord } from './step_record.ts';
@@ -36,6 +36,8 @@ export interface TrainerOptions extends Omit<PassOptions, 'mode'> {
   checkpointing: boolean;
   /** Most tokens of a micro-batch; a longer sequence gets one of its own. */
   tokensPerMicroBatch: number;
+  /** Compute what sequences begin with in common once. */
+  sharePrefixes: boolean;
   /** Seed of dropout. */
   seed: number;
 }
@@ -46,6 +48,8 @@ export class Trainer {
   private readonly buffers: PassBuffers;
   private readonly runner: ModelRunner;
   private readonly policyPass: PolicyPass;
+  /** Dropout masks differ from sequence to sequence: with dropout, nothing is shared. */
+  private readonly sharesPrefixes: boolean;
   /** Run seed and optimizer step, what dropout is keyed by. [2] u32 */
   private readonly seeds: Tensor;
 
@@ -56,6 +60,7 @@ export class Trainer {
     parameters: FlatTensors,
     readonly options: TrainerOptions,
   ) {
+    this.sharesPrefixes = options.sharePrefixes && !(adapter && adapter.config.dropout > 0);
     this.optimizer = new AdamW(gpu, parameters);
     this.seeds = createTensor(gpu, 'dropout seeds', [2], 'u32');
     this.buffers = new PassBuffers(gpu, weights.config, {
@@ -80,6 +85,7 @@ export class Trainer {
       batch.map((s) => s.tokens),
       masks,
       this.options.tokensPerMicroBatch,
+      this.sharesPrefixes ? shareableInTraining(masks) : undefined,
     );
     this.optimizer.zeroGradients();
     writeTensor(this.gpu, this.seeds, Uint32Array.of(this.options.seed, this.optimizer.step));
@@ -143,7 +149,7 @@ export class Trainer {
     const pending = micro.map((part) => {
       this.runner.load(part.packed, part.judged, objective.temperature);
       this.runner.forward();
-      const members = part.packed.members.map((i) => sequences[i]!);
+      const members = part.packed.members.map(({ index }) => sequences[index]!);
       const report = this.policyPass.run(this.runner, part, members, objective, totals);
       this.runner.backward();
       return { report, statistics: this.runner.statistics() };
@@ -152,10 +158,10 @@ export class Trainer {
       const [report, statistics] = await Promise.all([pending[i]!.report, pending[i]!.statistics]);
       this.keep(part, statistics, record);
       record.loss += report.value;
-      part.packed.members.forEach((member, at) => {
-        const first = part.packed.offsets[at]!;
+      part.packed.members.forEach(({ index: member }, at) => {
+        const tokens = report.members[at]!;
         const column = (c: number) => (_: number, t: number) =>
-          record.masks[member]![t] ? report.tokens[4 * (first + t) + c]! : c === 1 ? 1 : 0;
+          record.masks[member]![t] ? tokens[4 * t + c]! : c === 1 ? 1 : 0;
         record.policy!.losses[member] = record.logprobs[member]!.map(column(0));
         record.policy!.ratios[member] = record.logprobs[member]!.map(column(1));
         record.policy!.kls[member] = record.logprobs[member]!.map(column(2));

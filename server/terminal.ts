@@ -61,7 +61,7 @@ export function terminalView(output: Output, now: () => number = Date.now): RunV
     const left = reading.remainingMs === null ? '' : `  ${formatDuration(reading.remainingMs)} left`;
     const line = `${reading.stage.padEnd(9)} ${'█'.repeat(full)}${'░'.repeat(width - full)} ${reading.done}/${reading.total} ${reading.unit}${left}  ${metrics}`;
     clear();
-    output.write(line.slice(0, Math.max(20, (output.columns ?? 100) - 1)));
+    output.write(line.slice(0, Math.max(20, (output.columns || 100) - 1)));
     live = true;
   };
   return {

@@ -195,21 +195,38 @@ describe('a saved state', () => {
   });
 });
 
+/** The model with its matrices rounded to f16. */
+const roundedToF16: ModelSource = {
+  ...model,
+  read: async (name, start, end) => {
+    const values = await model.read(name, start, end);
+    return model.shape(name).length === 2 ? f16ToF32(f32ToF16(values)) : values;
+  },
+};
+
 describe('weights', () => {
   it('in f16 give the logits of weights rounded to f16', async () => {
-    const rounded: ModelSource = {
-      ...model,
-      read: async (name, start, end) => {
-        const values = await model.read(name, start, end);
-        return model.shape(name).length === 2 ? f16ToF32(f32ToF16(values)) : values;
-      },
-    };
     const [half, single] = [
       await engine({ precision: 'f16' as const, frozen: true }),
-      await engine({ model: rounded }),
+      await engine({ model: roundedToF16 }),
     ];
     const sequences = batch.map((s) => s.tokens);
     expect(await half.logits(sequences)).toEqual(await single.logits(sequences));
+  });
+
+  it('in f16 are never merged with an adapter, which changes nothing but rounding', async () => {
+    const adapter = randomAdapter(config, 5, ['q_proj', 'v_proj', 'up_proj', 'down_proj']);
+    const half = await engine({ precision: 'f16', adapter });
+    const single = await engine({ model: roundedToF16, adapter });
+    const [unmerged, merged] = [await half.gradients(batch, sft), await single.gradients(batch, sft)];
+    expect(unmerged.loss).toBeCloseTo(merged.loss, 5);
+    expect(largestDifference(unmerged.gradients, merged.gradients)).toBeLessThan(2e-5);
+    const requests = batch.slice(0, 2).map((s, i) => ({ prompt: s.tokens, seed: i }));
+    const written = await half.generate(requests, { maxNewTokens: 5, stopTokens: [] });
+    const scores = await half.logprobs(written.map((w, i) => [...requests[i]!.prompt, ...w.tokens]));
+    written.forEach((w, i) =>
+      w.logprobs.forEach((lp, t) => expect(lp).toBeCloseTo(scores[i]![requests[i]!.prompt.length + t]!, 4)),
+    );
   });
 
   it('with a NaN are refused by name', async () => {

@@ -22,6 +22,7 @@ import { Generator } from './generate/generator.ts';
 import { LoraAdapter } from './model/adapter.ts';
 import { defaultChunkBytes } from './model/head.ts';
 import type { LoraConfig, ModelConfig } from './model/config.ts';
+import { MergedWeights } from './model/merged.ts';
 import { FlatTensors } from './model/parameters.ts';
 import { ModelRunner, PassBuffers } from './model/runner.ts';
 import type { ModelWeights } from './model/weights.ts';
@@ -53,7 +54,7 @@ export interface EngineOptions {
   precision?: 'f32' | 'f16';
   /** Seed of the adapter's initial values and of dropout. Default 0. */
   seed?: number;
-  /** Most tokens computed at once in training and scoring. Default 4096, on a software device 1024. */
+  /** Most tokens computed at once in training and scoring. Default 4096, on a software device 2048. */
   tokensPerMicroBatch?: number;
   /** Compute what the sequences of a training step begin with in common once. Default true; off, for comparison. */
   sharePrefixes?: boolean;
@@ -81,6 +82,8 @@ export class Engine implements Policy {
   private readonly runner: ModelRunner;
   private readonly generator: Generator;
   private readonly reference: Reference;
+  /** Weights with the adapter folded in, where a copy is cheap. */
+  private readonly merged: MergedWeights | null;
   private trainer: Trainer | null = null;
   /** One thing at a time: calls wait for each other. */
   private queue: Promise<unknown> = Promise.resolve();
@@ -97,8 +100,10 @@ export class Engine implements Policy {
     this.gpu = gpu;
     const chunkBytes = options.logitsBytes ?? defaultChunkBytes(gpu.capabilities);
     this.forwardBuffers = new PassBuffers(gpu, weights.config, { mode: 'forward', full: false, chunkBytes });
-    this.runner = new ModelRunner(this.forwardBuffers, weights, adapter);
-    this.generator = new Generator(gpu, { weights, adapter }, options.generation);
+    this.merged = MergedWeights.of(gpu, weights, adapter);
+    const sampled = this.merged ? { weights: this.merged.weights, adapter: null } : { weights, adapter };
+    this.runner = new ModelRunner(this.forwardBuffers, sampled.weights, sampled.adapter);
+    this.generator = new Generator(gpu, sampled, options.generation);
     this.reference = new Reference(
       gpu,
       options.model,
@@ -212,9 +217,10 @@ export class Engine implements Policy {
   }
 
   loadState(files: PolicyFiles): Promise<void> {
-    return this.exclusive(() =>
-      readState(this.gpu, this.identity(), this.trainable(), files, () => this.training().optimizer),
-    );
+    return this.exclusive(async () => {
+      await readState(this.gpu, this.identity(), this.trainable(), files, () => this.training().optimizer);
+      this.merged?.invalidate();
+    });
   }
 
   setReference(reference: 'current' | 'base' | PolicyFiles): Promise<void> {
@@ -227,7 +233,7 @@ export class Engine implements Policy {
   }
 
   private get tokenBudget(): number {
-    return this.options.tokensPerMicroBatch ?? (this.gpu.capabilities.software ? 1024 : 4096);
+    return this.options.tokensPerMicroBatch ?? (this.gpu.capabilities.software ? 2048 : 4096);
   }
 
   /** What sequences are checked against. */
@@ -254,14 +260,21 @@ export class Engine implements Policy {
   /** The trainer, made when it is first needed: its buffers are the larger part of the memory. */
   private training(): Trainer {
     const { options } = this;
-    return (this.trainer ??= new Trainer(this.gpu, this.weights, this.adapter, this.trainable(), {
-      full: this.adapter === null,
-      checkpointing: options.checkpointing ?? false,
-      sharePrefixes: options.sharePrefixes ?? true,
-      tokensPerMicroBatch: this.tokenBudget,
-      chunkBytes: options.logitsBytes ?? defaultChunkBytes(this.gpu.capabilities),
-      seed: options.seed ?? 0,
-    }));
+    return (this.trainer ??= new Trainer(
+      this.gpu,
+      this.weights,
+      this.adapter,
+      this.merged,
+      this.trainable(),
+      {
+        full: this.adapter === null,
+        checkpointing: options.checkpointing ?? false,
+        sharePrefixes: options.sharePrefixes ?? true,
+        tokensPerMicroBatch: this.tokenBudget,
+        chunkBytes: options.logitsBytes ?? defaultChunkBytes(this.gpu.capabilities),
+        seed: options.seed ?? 0,
+      },
+    ));
   }
 
   /** What a saved state must agree with. */
@@ -286,6 +299,7 @@ export class Engine implements Policy {
   private exclusive<T>(call: () => T | Promise<T>): Promise<T> {
     const result = this.queue.then(() => {
       this.gpu.assertAlive();
+      this.merged?.refresh();
       return call();
     });
     this.queue = result.catch(() => undefined);

@@ -38,7 +38,7 @@ async function check(
   const a = noise(aOffset + rowsA * lda, 1);
   const b = noise(bOffset + rowsB * ldb, 2).map((x) => (options.f16 ? Math.round(x * 64) / 64 : x));
   const c = new Float32Array(cOffset + m * ldc).fill(shape.accumulate ? 3 : poison);
-  const [bias, add] = [noise(n, 3), noise(m * ldc, 4)];
+  const [bias, add] = [noise(n, 3), noise(cOffset + m * ldc, 4)];
   const upload = (label: string, data: Float32Array) => {
     const t = createTensor(gpu, label, [data.length]);
     writeTensor(gpu, t, data);
@@ -76,7 +76,10 @@ async function check(
       const at = i * ldc + j;
       const before = shape.accumulate ? 3 : 0;
       expected[cOffset + at] =
-        (shape.alpha ?? 1) * sum + (options.bias ? bias[j]! : 0) + (options.add ? add[at]! : 0) + before;
+        (shape.alpha ?? 1) * sum +
+        (options.bias ? bias[j]! : 0) +
+        (options.add ? add[cOffset + at]! : 0) +
+        before;
     }
   for (let i = 0; i < got.length; i++)
     worst = Math.max(worst, Math.abs(got[i]! - expected[i]!) / Math.max(1, Math.abs(expected[i]!)));

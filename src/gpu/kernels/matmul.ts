@@ -51,7 +51,7 @@ export interface MatmulTensors {
   c: Tensor;
   /** `[n]`, added to every row. */
   bias?: Tensor | null;
-  /** Laid out like `c` with rows `ldc` apart and no offset, added to the product (a residual stream). */
+  /** Laid out like `c`, added to the product (a residual stream, a weight). */
   add?: Tensor | null;
 }
 

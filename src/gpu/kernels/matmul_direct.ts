@@ -136,7 +136,7 @@ function store(p: MatmulPlan, i: number, vectorC: boolean): string {
     return `
     let at = ${at};
     let to = (${p.cOffset}u + at) / 4u;
-    c[to] = ${sum(total, p.bias && 'bias[columnBase / 4u]', p.add && 'residual[at / 4u]', p.accumulate && 'c[to]')};`;
+    c[to] = ${sum(total, p.bias && 'bias[columnBase / 4u]', p.add && 'residual[to]', p.accumulate && 'c[to]')};`;
   return `
     let total = ${total};
     let at = ${at};
@@ -145,7 +145,7 @@ function store(p: MatmulPlan, i: number, vectorC: boolean): string {
       const value = sum(
         `total[${j}]`,
         p.bias && `bias[column${j}]`,
-        p.add && `residual[at + ${j}u]`,
+        p.add && `residual[${p.cOffset}u + at + ${j}u]`,
         p.accumulate && to,
       );
       return `if (columnBase + ${j}u < ${p.n}u) { ${to} = ${value}; }`;

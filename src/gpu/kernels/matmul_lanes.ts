@@ -160,7 +160,7 @@ function store(p: MatmulPlan, i: number, j: number, vectorC: boolean): string {
     const value = sum(
       total,
       p.bias && `bias[column${j} / 4u]`,
-      p.add && `residual[(${at}) / 4u]`,
+      p.add && `residual[(${p.cOffset}u + ${at}) / 4u]`,
       p.accumulate && to,
     );
     return `if (${inside}) { ${to} = ${value}; }`;
@@ -171,7 +171,12 @@ function store(p: MatmulPlan, i: number, j: number, vectorC: boolean): string {
     ${unroll(four, (e) => {
       const to = `c[${p.cOffset}u + at + ${e}u]`;
       const bias = p.bias && `bias[column${j} + ${e}u]`;
-      const value = sum(`total[${e}]`, bias, p.add && `residual[at + ${e}u]`, p.accumulate && to);
+      const value = sum(
+        `total[${e}]`,
+        bias,
+        p.add && `residual[${p.cOffset}u + at + ${e}u]`,
+        p.accumulate && to,
+      );
       return `if (column${j} + ${e}u < ${p.n}u) { ${to} = ${value}; }`;
     })}
   }`;

@@ -47,7 +47,7 @@ export function tiledMatmul(p: MatmulPlan): { spec: KernelSpec; workgroups: Work
     [
       p.alpha === 1 ? `sum${i}_${j}` : `${f32Literal(p.alpha)} * sum${i}_${j}`,
       p.bias && 'bias[column]',
-      p.add && 'residual[at]',
+      p.add && `residual[${p.cOffset}u + at]`,
       p.accumulate && `c[${p.cOffset}u + at]`,
     ]
       .filter(Boolean)

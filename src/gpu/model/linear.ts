@@ -38,6 +38,8 @@ export interface LinearContext {
   fused: FusedLinear;
   weights: LinearWeights;
   adapter: LoraAdapter | null;
+  /** [out, in] with the adapter folded in: the adapter's own products are then needed for its gradients only. */
+  merged: Tensor | null;
   dropout: DropoutKeys | null;
   /** Where `x·Aᵀ` of a module goes. [N, r] */
   lowRank: (module: LinearModule) => Tensor;
@@ -70,7 +72,12 @@ export function recordLinear(c: LinearContext, x: Tensor, y: Tensor, add: Tensor
   const [m, k] = x.shape as [number, number];
   const n = y.shape[1]!;
   const { weight, bias } = c.weights;
-  recordMatmul(c.gpu, c.list, { kind: 'NT', tokenRows: true, m, n, k }, { a: x, b: weight, c: y, bias, add });
+  recordMatmul(
+    c.gpu,
+    c.list,
+    { kind: 'NT', tokenRows: true, m, n, k },
+    { a: x, b: c.merged ?? weight, c: y, bias, add },
+  );
   for (const { slice, pair } of adapted(c)) {
     const r = c.adapter!.config.r;
     const xa = c.lowRank(slice.module);
@@ -80,6 +87,7 @@ export function recordLinear(c: LinearContext, x: Tensor, y: Tensor, add: Tensor
       { kind: 'NT', tokenRows: true, m, n: r, k },
       { a: loraInput(c, x, slice.module), b: pair.a, c: xa },
     );
+    if (c.merged) continue;
     recordMatmul(
       c.gpu,
       c.list,
@@ -127,7 +135,12 @@ export function recordLinearBackward(
   const { gpu, list } = c;
   const { weight, name, biasName } = c.weights;
   if (dx)
-    recordMatmul(gpu, list, { kind: 'NN', tokenRows: true, m, n: k, k: n }, { a: dy, b: weight, c: dx });
+    recordMatmul(
+      gpu,
+      list,
+      { kind: 'NN', tokenRows: true, m, n: k, k: n },
+      { a: dy, b: c.merged ?? weight, c: dx },
+    );
   if (g.full) {
     const dw = g.grads.view(name, weight.shape);
     recordMatmul(
@@ -162,7 +175,7 @@ export function recordLinearBackward(
       { kind: 'TN', tokenRows: true, m: r, n: k, k: m, accumulate: true },
       { a: g.lowRank, b: loraInput(c, x, slice.module), c: g.grads.view(pair.names.a) },
     );
-    if (!dx) continue;
+    if (!dx || c.merged) continue;
     if (!c.dropout) {
       recordMatmul(
         gpu,

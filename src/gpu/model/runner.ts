@@ -136,6 +136,8 @@ export class PassBuffers {
 /** What a training runner adds: where gradients go, and the seeds of dropout ([2] u32). */
 export interface TrainingTargets extends BackwardTargets {
   seeds: Tensor;
+  /** The weights with the adapter folded in; unused with dropout. */
+  merged: ModelWeights | null;
 }
 
 /** Programs that depend on the number of tokens alone. */
@@ -220,10 +222,11 @@ export class ModelRunner {
       training && probability > 0
         ? { probability, seeds: training.seeds, sequences: batch.sequences, positions: batch.positions }
         : null;
+    const merged = dropout ? null : (training?.merged ?? null);
     const acts = buffers.activations.at(N, adapter?.config ?? null);
     return (fill) => {
       const list = new DispatchList(gpu);
-      fill({ gpu, list, weights, adapter, dropout, batch, acts });
+      fill({ gpu, list, weights, adapter, merged, dropout, batch, acts });
       return list;
     };
   }

@@ -32,6 +32,8 @@ export interface Pass {
   list: DispatchList;
   weights: ModelWeights;
   adapter: LoraAdapter | null;
+  /** The weights with the adapter folded in, where there is such a copy (never with dropout). */
+  merged: ModelWeights | null;
   /** Training passes only. */
   dropout: DropoutKeys | null;
   batch: PackedTensors;
@@ -64,6 +66,7 @@ function linearContext(p: Pass, layer: number, fused: FusedLinear, block: BlockA
     fused,
     weights: p.weights.layers[layer]![fused],
     adapter: p.adapter,
+    merged: p.merged?.layers[layer]![fused].weight ?? null,
     dropout: p.dropout,
     lowRank: (module: LinearModule) => block.lowRank[module]!,
     dropped: p.acts.scratch.dropped,

@@ -10,6 +10,7 @@ import { singleFile } from '../formats/open_model.ts';
 import { readPeftFiles } from '../formats/peft.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { LoraAdapter } from '../model/adapter.ts';
+import { MergedWeights } from '../model/merged.ts';
 import { FlatTensors } from '../model/parameters.ts';
 import type { PassBuffers } from '../model/runner.ts';
 import { ModelRunner } from '../model/runner.ts';
@@ -21,6 +22,7 @@ import type { GpuContext } from '../runtime/context.ts';
 export class Reference {
   private current: ModelRunner | null = null;
   private frozenAdapter: LoraAdapter | null = null;
+  private merged: MergedWeights | null = null;
   private frozenFlat: FlatTensors | null = null;
 
   constructor(
@@ -61,9 +63,14 @@ export class Reference {
       next = new LoraAdapter(gpu, weights.config, files.config, 'reference lora');
       next.upload(files);
     }
+    this.merged?.destroy();
+    this.merged = MergedWeights.of(gpu, weights, next);
+    this.merged?.refresh();
     this.frozenAdapter?.destroy();
     this.frozenAdapter = next;
-    this.current = new ModelRunner(this.buffers, weights, next);
+    this.current = this.merged
+      ? new ModelRunner(this.buffers, this.merged.weights, null)
+      : new ModelRunner(this.buffers, weights, next);
   }
 
   private async setWeights(reference: 'current' | 'base' | PolicyFiles, flat: FlatTensors): Promise<void> {

@@ -16,6 +16,7 @@ import type {
 } from '../../core/policy.ts';
 import { recordProbabilityWeights } from '../kernels/cross_entropy.ts';
 import type { LoraAdapter } from '../model/adapter.ts';
+import type { MergedWeights } from '../model/merged.ts';
 import type { FlatTensors } from '../model/parameters.ts';
 import type { PassOptions } from '../model/runner.ts';
 import { ModelRunner, PassBuffers } from '../model/runner.ts';
@@ -57,6 +58,7 @@ export class Trainer {
     private readonly gpu: GpuContext,
     weights: ModelWeights,
     adapter: LoraAdapter | null,
+    private readonly merged: MergedWeights | null,
     parameters: FlatTensors,
     readonly options: TrainerOptions,
   ) {
@@ -72,6 +74,7 @@ export class Trainer {
       grads,
       full: options.full,
       seeds: this.seeds,
+      merged: merged?.weights ?? null,
     });
     this.policyPass = new PolicyPass(gpu);
   }
@@ -88,6 +91,7 @@ export class Trainer {
       this.sharesPrefixes ? shareableInTraining(masks) : undefined,
     );
     this.optimizer.zeroGradients();
+    this.merged?.refresh();
     writeTensor(this.gpu, this.seeds, Uint32Array.of(this.options.seed, this.optimizer.step));
     if (objective.kind === 'sft') await this.supervised(micro, objective, record);
     else await this.policy(batch, micro, objective, record);
@@ -103,6 +107,7 @@ export class Trainer {
     const record = await this.accumulate(batch, objective);
     if (!Number.isFinite(record.loss)) throw notFinite('loss', this.optimizer.step + 1);
     const norm = await this.optimizer.update(options);
+    this.merged?.invalidate();
     return {
       metrics: { ...recordMetrics(record), grad_norm: norm, learning_rate: options.learningRate },
       tokens: tokenReports(record),

@@ -69,7 +69,7 @@ export function demoConfig(seed: number): DemoConfig {
       epoch: 1,
       ppo_epoch: 1,
       batch_size: 64,
-      max_steps: 20,
+      max_steps: 24,
       learning_rate: 1e-3,
       save_steps: 12,
       init_kl_coef: 0.02,

@@ -3,7 +3,8 @@
  * scores is stored; forward keeps the log-sum-exp of every query, backward recomputes scores from it.
  *
  * Queries, keys and values lie side by side, `qkv [N, (H + 2·Kv)·hd]`. Token n attends to keys in [starts[n], n] and to those of
- * a prefix it shares with other sequences, [prefixes[n].x, prefixes[n].y); key j is seen by queries in [j, ends[j]). Query head h reads key head ⌊h·Kv/H⌋. N is a multiple of 4 (kernels take it from the arrays' lengths).
+ * a prefix it shares with other sequences, [prefixes[n].x, prefixes[n].y); key j is seen by queries in [j, ends[j]). Query head
+ * h reads key head ⌊h·Kv/H⌋. N is a multiple of 4 (kernels take it from the arrays' lengths).
  *
  * An invocation owns one query (or key) of one head, on a software device two. A team of neighbouring invocations owns
  * neighbouring tokens and walks through the other side together. A token outside an invocation's segment gets weight 0
@@ -11,133 +12,17 @@
  */
 import type { GpuContext } from '../runtime/context.ts';
 import type { DispatchList } from '../runtime/dispatch_list.ts';
-import type { KernelSpec } from '../runtime/kernel.ts';
 import type { Tensor } from '../runtime/tensor.ts';
-import { elementwise, f32Literal, flatGrid, kernelSpec, unroll } from '../runtime/wgsl.ts';
+import { elementwise, flatGrid, unroll } from '../runtime/wgsl.ts';
+import type { AttentionShape } from './attention_frame.ts';
+import { frame, readingOf } from './attention_frame.ts';
 
-export interface AttentionShape {
-  numHeads: number;
-  numKvHeads: number;
-  headDim: number;
-}
+export type { AttentionShape };
 
-/** Invocations of a workgroup. */
-const groupSize = 64;
 /** Keys handled between two rescalings of the forward pass. */
 const block = 4;
 /** A score no softmax notices, and from which no infinity arises. */
 const masked = '-1e30f';
-
-/** How a kernel reads rows: vectors of four (or two), or scalars that the lanes of a subgroup load and hand round. */
-interface Reading {
-  /** WGSL element type of the arrays. */
-  element: string;
-  /** Elements of a head. */
-  parts: number;
-  /** Tokens that an invocation owns. */
-  owned: number;
-  /** Invocations of a team. */
-  team: number;
-  lanes: boolean;
-  /** WGSL that gets a row everybody wants ready, and its element `d`. */
-  shared: (name: string, array: string, first: string) => string;
-  part: (name: string, d: number) => string;
-  /** WGSL of the product of two elements, summed over them. */
-  dot: (x: string, y: string) => string;
-}
-
-function readingOf(gpu: GpuContext, { headDim }: AttentionShape): Reading {
-  if (gpu.capabilities.lanes) {
-    const loads = Math.ceil(headDim / 4);
-    return {
-      element: 'f32',
-      parts: headDim,
-      owned: 2,
-      team: 4,
-      lanes: true,
-      shared: (name, array, first) =>
-        `${unroll(loads, (l) => `let ${name}_load${l} = ${array}[${first} + ${4 * l}u + lane];`)}
-        ${unroll(headDim, (d) => `let ${name}${d} = subgroupBroadcast(${name}_load${d >> 2}, ${d & 3}u);`)}`,
-      part: (name, d) => `${name}${d}`,
-      dot: (x, y) => `${x} * ${y}`,
-    };
-  }
-  const width = headDim % 4 === 0 ? 4 : 2;
-  const parts = headDim / width;
-  return {
-    element: `vec${width}<f32>`,
-    parts,
-    owned: 1,
-    team: gpu.capabilities.software ? 4 : 32,
-    lanes: false,
-    shared: (name, array, first) => unroll(parts, (d) => `let ${name}${d} = ${array}[${first} + ${d}u];`),
-    part: (name, d) => `${name}${d}`,
-    dot: (x, y) => `dot(${x}, ${y})`,
-  };
-}
-
-/** Strides and offsets in elements, and the frame of a kernel. */
-function frame(r: Reading, s: AttentionShape) {
-  const owned = (line: (o: number) => string) => unroll(r.owned, line);
-  return {
-    owned,
-    parts: (line: (d: number) => string) => unroll(r.parts, line),
-    row: (s.numHeads + 2 * s.numKvHeads) * r.parts,
-    outRow: s.numHeads * r.parts,
-    keys: s.numHeads * r.parts,
-    values: (s.numHeads + s.numKvHeads) * r.parts,
-    share: s.numHeads / s.numKvHeads,
-    scale: f32Literal(1 / Math.sqrt(s.headDim)),
-    /**
-     * WGSL that walks over the keys of a team, first those of shared prefixes, then its own: `body(inside)` sees `j`, and
-     * `inside(o, offset)` tells whether query o attends to key j + offset.
-     */
-    walkKeys: (step: number, body: (inside: (o: number, offset: number) => string) => string) => `
-  ${owned((o) => `let start${o} = starts[n${o}]; let prefix${o} = prefixes[n${o}];`)}
-  var shared_first = last_token + 1u;
-  var shared_end = 0u;
-  for (var m = team_first; m <= team_last; m++) {
-    let prefix = prefixes[m];
-    if (prefix.x < prefix.y) { shared_first = min(shared_first, prefix.x); shared_end = max(shared_end, prefix.y); }
-  }
-  for (var part = 0u; part < 2u; part++) {
-    let walk_first = select(starts[team_first], shared_first, part == 0u);
-    let walk_end = select(team_last + 1u, shared_end, part == 0u);
-    ${owned(
-      (o) => `let from${o} = select(start${o}, prefix${o}.x, part == 0u);
-    let end${o} = select(n${o} + 1u, prefix${o}.y, part == 0u);`,
-    )}
-    for (var j = walk_first; j < walk_end; j += ${step}u) {
-      ${body((o, offset) => `j + ${offset}u >= from${o} && j + ${offset}u < end${o}`)}
-    }
-  }`,
-    groups: (tokens: number) => Math.ceil(tokens / (groupSize * r.owned)),
-    /** `main` with the owned tokens `n<o>` (clamped) and the team's first and last token. */
-    kernel: (
-      name: string,
-      reads: Record<string, string>,
-      writes: Record<string, string>,
-      segments: string,
-      body: string,
-    ): KernelSpec =>
-      kernelSpec(
-        name,
-        reads,
-        writes,
-        `
-@compute @workgroup_size(${groupSize})
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let last_token = arrayLength(&${segments}) - 1u;
-  let lane = id.x % ${r.team}u;
-  let team_first = min((id.x - lane) * ${r.owned}u, last_token);
-  let team_last = min(team_first + ${r.team * r.owned - 1}u, last_token);
-  ${owned((o) => `let token${o} = (id.x - lane) * ${r.owned}u + ${r.team * o}u + lane; let n${o} = min(token${o}, last_token);`)}
-  ${body}
-}`,
-        { subgroups: r.lanes },
-      ),
-  };
-}
 
 /** qkv → out [N, H·hd] and, where given, lse [N, H]: the natural log of the sum of exponentiated scores. */
 export function recordAttention(

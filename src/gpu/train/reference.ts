@@ -12,7 +12,7 @@ import { openSafetensors } from '../formats/safetensors.ts';
 import { LoraAdapter } from '../model/adapter.ts';
 import { MergedWeights } from '../model/merged.ts';
 import { FlatTensors } from '../model/parameters.ts';
-import type { PassBuffers } from '../model/runner.ts';
+import type { PassBuffers } from '../model/pass_buffers.ts';
 import { ModelRunner } from '../model/runner.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import { createWeights, loadWeights } from '../model/weights.ts';

@@ -294,6 +294,24 @@ describe('the reference', () => {
   });
 });
 
+it('trains on and scores sequences without anything to learn', async () => {
+  const e = await engine({ lora: dropout });
+  const before = await e.parametersByName();
+  const silent = [
+    { tokens: [5], lossMask: [1] },
+    { tokens: [1, 2, 3], lossMask: [1, 0, 0], advantage: 1 },
+  ];
+  for (const objective of [sft, policyObjective('grpo'), policyObjective('dapo')]) {
+    const { metrics, tokens } = await e.trainStep(silent, objective, { learningRate: 1 });
+    expect(metrics['loss']).toBe(0);
+    expect(metrics['grad_norm']).toBe(0);
+    expect(tokens.map((t) => t.logprobs.length)).toEqual([1, 3]);
+  }
+  expect(await e.parametersByName()).toEqual(before);
+  expect(await e.logprobs([[5]])).toEqual([new Float32Array(1)]);
+  expect(await e.logprobs([])).toEqual([]);
+});
+
 it('refuses batches that cannot be trained on, by number of the sequence', async () => {
   const e = await engine({ lora: dropout });
   const step = (b: TrainSequence[]) => e.trainStep(b, sft, adam);

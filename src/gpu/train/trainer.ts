@@ -139,9 +139,9 @@ export class Trainer {
     const weigh = objective.loss === 'dft' ? (lp: number) => Math.exp(lp) * lp : (lp: number) => lp;
     let sum = 0;
     record.logprobs.forEach((logprobs, i) =>
-      logprobs.forEach((lp, t) => (sum += record.masks[i]![t] ? weigh(lp) : 0)),
+      logprobs.forEach((lp, t) => (sum -= record.masks[i]![t] ? weigh(lp) : 0)),
     );
-    record.loss = -sum / total;
+    record.loss = sum / total;
   }
 
   private async policy(

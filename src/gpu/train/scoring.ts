@@ -22,7 +22,8 @@ export async function scoreSequences(
     runner.forward();
     return runner.statistics();
   });
-  for (const [i, part] of micro.entries()) spread(part, (await pending[i]!).logprobs, results);
+  const statistics = await Promise.all(pending);
+  micro.forEach((part, i) => spread(part, statistics[i]!.logprobs, results));
   return results;
 }
 

@@ -135,7 +135,8 @@ export class Trainer {
       return this.runner.statistics();
     });
     // Everything is queued; now the numbers come back.
-    for (const [i, part] of micro.entries()) this.keep(part, await pending[i]!, record);
+    const statistics = await Promise.all(pending);
+    micro.forEach((part, i) => this.keep(part, statistics[i]!, record));
     const weigh = objective.loss === 'dft' ? (lp: number) => Math.exp(lp) * lp : (lp: number) => lp;
     let sum = 0;
     record.logprobs.forEach((logprobs, i) =>
@@ -158,10 +159,11 @@ export class Trainer {
       const members = part.packed.members.map(({ index }) => sequences[index]!);
       const report = this.policyPass.run(this.runner, part, members, objective, totals);
       this.runner.backward();
-      return { report, statistics: this.runner.statistics() };
+      return Promise.all([report, this.runner.statistics()]);
     });
+    const results = await Promise.all(pending);
     for (const [i, part] of micro.entries()) {
-      const [report, statistics] = await Promise.all([pending[i]!.report, pending[i]!.statistics]);
+      const [report, statistics] = results[i]!;
       this.keep(part, statistics, record);
       record.loss += report.value;
       part.packed.members.forEach(({ index: member }, at) => {

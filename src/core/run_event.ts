@@ -67,7 +67,14 @@ type EventBody =
       rollouts: { key: string; logprobs: number[]; ratios: number[]; kls: number[]; clipped: number[] }[];
     }
   | { type: 'checkpoint'; stage: Stage; step: number; path: string }
-  | { type: 'cost'; stage: Stage; model: string; promptTokens: number; completionTokens: number; costUsd: number }
+  | {
+      type: 'cost';
+      stage: Stage;
+      model: string;
+      promptTokens: number;
+      completionTokens: number;
+      costUsd: number;
+    }
   | { type: 'warning'; stage: Stage; code: string; message: string }
   | { type: 'metrics'; stage: Stage; name: string; metrics: Record<string, unknown> }
   | { type: 'done'; stage: Stage; summary: Record<string, unknown> };

@@ -39,7 +39,7 @@ export interface LinearContext {
   weights: LinearWeights;
   adapter: LoraAdapter | null;
   /** [out, in] with the adapter folded in: the adapter's own products are then needed for its gradients only. */
-  merged: Tensor | null;
+  merged?: Tensor | null;
   dropout: DropoutKeys | null;
   /** Where `x·Aᵀ` of a module goes. [N, r] */
   lowRank: (module: LinearModule) => Tensor;

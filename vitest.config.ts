@@ -7,7 +7,7 @@ export default defineConfig({
     // Dawn's instance must outlive every object made from it: one process per test file, two at a time.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 400_000,
+    hookTimeout: 200_000,
   },
 });

@@ -17,7 +17,11 @@ import { goldenSuite } from './suite.ts';
 import type { Precision } from './tolerances.ts';
 
 const { values } = parseArgs({
-  options: { browser: { type: 'boolean', default: false }, precision: { type: 'string', default: 'f32' } },
+  // npm keeps `npm run test:golden --browser` to itself, as a setting of its own.
+  options: {
+    browser: { type: 'boolean', default: process.env.npm_config_browser === 'true' },
+    precision: { type: 'string', default: 'f32' },
+  },
 });
 if (values.precision !== 'f32' && values.precision !== 'f16') {
   console.error(`--precision ${values.precision}: choose f32 or f16.`);

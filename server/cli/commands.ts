@@ -128,7 +128,7 @@ the SFT adapter given with --model_path.
     summary: 'The whole recipe on the embedded demo: no key, no GPU, no network.',
     teach: `explore → prepare → SFT → GRPO → inference → evaluate, ending with a table base / teacher / SFT / GRPO.
 
-  tart demo                 about ten minutes on two CPU cores, about one on a GPU
+  tart demo                 about five minutes on two CPU cores, half a minute on a GPU
   tart demo --quick         a short run that shows every stage`,
   },
   serve: {

@@ -38,7 +38,7 @@ const training = {
   save_total_limit: 1,
 } as const;
 
-/** The whole demo: about ten minutes on two CPU cores, about one on a GPU. */
+/** The whole demo: about five minutes on two CPU cores, half a minute on a GPU. */
 export function demoConfig(seed: number): DemoConfig {
   return {
     seed,

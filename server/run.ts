@@ -2,7 +2,7 @@
  * @file A run of the CLI: its folder, its log, its view, and Ctrl-C. Every command that writes a run goes through
  * `withRun`; a run that is already there is only touched with --resume.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { systemClock } from '../src/core/clock.ts';
 import { UsageError } from '../src/core/errors.ts';
 import type { Store } from '../src/core/store.ts';
@@ -53,9 +53,14 @@ function assertSameConfig(before: Record<string, unknown>, now: Record<string, u
       );
 }
 
-/** A name for a run nobody named. */
-const defaultName = (stage: string): string =>
-  `${stage}-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, '-')}`;
+/** A name for a run nobody named: stage and time, numbered where that is taken. */
+function defaultName(stage: string, outputDir: string): string {
+  const base = `${stage}-${new Date().toISOString().slice(0, 19).replace(/[T:]/g, '-')}`;
+  for (let n = 1; ; n++) {
+    const name = n === 1 ? base : `${base}-${n}`;
+    if (!existsSync(runFolder(name, outputDir))) return name;
+  }
+}
 
 /** The folder of a run that is open for writing. */
 export interface OpenFolder {
@@ -73,7 +78,7 @@ export interface OpenFolder {
 
 /** Open or make the folder of a run: a run that is already there is only touched with --resume. */
 export async function openRunFolder(command: string, values: RunValues): Promise<OpenFolder> {
-  const name = values.log_name ?? defaultName(command);
+  const name = values.log_name ?? defaultName(command, values.output_dir);
   if (values.resume && !values.log_name)
     throw new UsageError('--resume needs --log_name.', 'Name the run to continue.');
   const path = runFolder(name, values.output_dir);
@@ -131,19 +136,36 @@ export async function attachLog(
   return log;
 }
 
-/** Open the run's folder and log, do the work, and close the view. */
+/** Events that a host writes before a stage has done anything. */
+const preliminary = new Set(['config', 'warning', 'metrics']);
+
+/**
+ * Open the run's folder and log, do the work, and close the view. A new run that failed before it did anything (a missing
+ * key, a bad row) leaves no folder behind, so that its name is free for the corrected command.
+ */
 export async function withRun<T extends RunValues>(
   stage: Stage,
   values: T,
   work: (run: Run) => Promise<void>,
 ): Promise<void> {
   const { name, path, store, signal, config, cleanup, close } = await openRunFolder(stage, values);
+  let begun = values.resume;
+  let log: RunLog | undefined;
   try {
-    const log = await attachLog(store, values, cleanup);
+    log = await attachLog(store, values, cleanup);
+    log.subscribe((event) => {
+      begun ||= !preliminary.has(event.type);
+    });
     if (log.position === 0) log.emit({ type: 'config', stage, config, version });
     await work({ name, folder: path, store, log, signal, resume: values.resume });
     await log.flush();
+    begun = true;
   } finally {
     await close();
+    if (!begun) {
+      // What is still on its way to the disk would come back after the folder is gone.
+      await log?.flush().catch(() => undefined);
+      await store.remove('');
+    }
   }
 }

@@ -116,3 +116,19 @@ describe('bad input is exit 1 with file, row and field', () => {
     expect(ended.events.filter((e) => e.type === 'warning').length).toBeGreaterThan(0);
   });
 });
+
+describe('a run that failed before it began', () => {
+  it('leaves its name free', async () => {
+    const args = ['explore', '--test_data=demo_processed_test.json', '--end=2', '--log_name=again', out()];
+    const failed = await tart([...args, '--teacher=local:m'], { env: { OPENAI_BASE_URL: '' } });
+    expect(failed.code).toBe(2);
+    expect((await tart(args)).code).toBe(0);
+    expect((await tart(args)).code).toBe(2);
+  });
+
+  it('two runs that nobody named do not collide', async () => {
+    const args = ['explore', '--test_data=demo_processed_test.json', '--end=1', out()];
+    const codes = [await tart(args), await tart(args), await tart(args)].map(({ code }) => code);
+    expect(codes).toEqual([0, 0, 0]);
+  });
+});

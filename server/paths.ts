@@ -1,6 +1,6 @@
 /** @file What a name on the command line stands for: a data file, a catalogue folder, a run, an adapter, a model. */
 import { existsSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InputError, UsageError } from '../src/core/errors.ts';
 
@@ -91,6 +91,3 @@ export function existingRun(logName: string | undefined, outputDir: string): str
     throw new InputError(`There is no run ${logName} (${folder}).`, 'Check --log_name and --output_dir.');
   return folder;
 }
-
-/** File stem, for keys. */
-export const stem = (path: string): string => basename(path).replace(/\.[^.]+$/, '');

@@ -2,9 +2,8 @@
 import { join } from 'node:path';
 import { systemClock } from '../../../src/core/clock.ts';
 import { loadTokenizer } from '../../../src/gpu/formats/tokenizer.ts';
-import { mapFiles } from '../../../src/gpu/formats/memory_files.ts';
 import { openModel } from '../../../src/gpu/formats/open_model.ts';
-import { readPeft } from '../../../src/gpu/formats/peft.ts';
+import { readPeftFiles } from '../../../src/gpu/formats/peft.ts';
 import { createEngine } from '../../../src/gpu/index.ts';
 import { readProcessedSet } from '../../../src/pipeline/data/processed_set.ts';
 import { demoConfig, quickDemoConfig } from '../../../src/pipeline/demo/demo_config.ts';
@@ -53,11 +52,7 @@ export async function run(values: CommandValues<'demo'>): Promise<void> {
           createEngine({
             device,
             model,
-            ...(what === 'frozen'
-              ? { frozen: true }
-              : 'lora' in what
-                ? { lora: what.lora, seed: what.seed }
-                : { adapter: await readPeft(mapFiles('adapter', what.adapter), model.config) }),
+            ...('adapter' in what ? { adapter: await readPeftFiles(what.adapter, model.config) } : what),
           }),
         openLog: async (store, _stage, title) => {
           say(`\n${title}`);

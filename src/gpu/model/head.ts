@@ -73,29 +73,17 @@ export class HeadBuffers {
   }
 
   destroy(): void {
-    const {
-      rows,
-      targets,
-      settings,
-      statistics,
-      coefficients,
-      gathered,
-      normed,
-      dNormed,
-      dGathered,
-      logits,
-    } = this;
     for (const t of [
-      rows,
-      targets,
-      settings,
-      statistics,
-      coefficients,
-      gathered,
-      normed,
-      dNormed,
-      dGathered,
-      logits,
+      this.rows,
+      this.targets,
+      this.settings,
+      this.statistics,
+      this.coefficients,
+      this.gathered,
+      this.normed,
+      this.dNormed,
+      this.dGathered,
+      this.logits,
     ])
       if (t) this.gpu.destroyBuffer(t.buffer);
   }

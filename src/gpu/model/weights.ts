@@ -239,15 +239,3 @@ function assertFinite(source: ModelSource, name: string, values: Float32Array): 
       'The checkpoint is damaged or its training diverged: fetch it again or take an earlier one.',
     );
 }
-
-/** Free the weights' own buffers (not a flat buffer they are views of). */
-export function destroyWeights(
-  gpu: GpuContext,
-  weights: ModelWeights,
-  flat?: FlatTensors,
-  keepRope = false,
-): void {
-  for (const { tensor } of weights.groups)
-    if (tensor.buffer !== flat?.flat.buffer) gpu.destroyBuffer(tensor.buffer);
-  if (!keepRope) gpu.destroyBuffer(weights.rope.buffer);
-}

@@ -43,7 +43,7 @@ export interface DemoHost {
   chat: ChatTokens;
   /** The demo model: bare and frozen, with a new LoRA to train, or with a trained one. */
   openPolicy(
-    what: 'frozen' | { lora: LoraSettings; seed: number } | { adapter: PolicyFiles },
+    what: { frozen: true } | { lora: LoraSettings; seed: number } | { adapter: PolicyFiles },
   ): Promise<Policy>;
   /** Most tokens of a sequence. */
   maxContext: number;
@@ -95,7 +95,7 @@ class Demo {
     await this.prepare();
     rows.teacher = await this.talk('teacher_test', 'teacher × seeker, test dialogues', test);
 
-    const base = await host.openPolicy('frozen');
+    const base = await host.openPolicy({ frozen: true });
     rows.base = await this.infer('base_test', 'base model × seeker', base, test);
     base.destroy();
 

@@ -3,8 +3,8 @@ import * as v from 'valibot';
 import { systemClock } from '../../core/clock.ts';
 import { DeviceError } from '../../core/errors.ts';
 import { MemoryStore } from '../../core/memory_store.ts';
-import { mapFiles } from '../../gpu/formats/memory_files.ts';
-import { createEngine, engineDeviceDescriptor, loadTokenizer, openModel, readPeft } from '../../gpu/index.ts';
+import { readPeftFiles } from '../../gpu/formats/peft.ts';
+import { createEngine, engineDeviceDescriptor, loadTokenizer, openModel } from '../../gpu/index.ts';
 import { readCatalogue } from '../../pipeline/data/catalogue.ts';
 import { readProcessedSet } from '../../pipeline/data/processed_set.ts';
 import { demoConfig, quickDemoConfig } from '../../pipeline/demo/demo_config.ts';
@@ -84,11 +84,7 @@ async function run(request: Extract<DemoRequest, { type: 'run' }>, signal: Abort
           createEngine({
             device,
             model,
-            ...(what === 'frozen'
-              ? { frozen: true }
-              : 'lora' in what
-                ? what
-                : { adapter: await readPeft(mapFiles('adapter', what.adapter), model.config) }),
+            ...('adapter' in what ? { adapter: await readPeftFiles(what.adapter, model.config) } : what),
           }),
         openLog: async (store, _stage, title) => {
           say({ type: 'stage', title });
